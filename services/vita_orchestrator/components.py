@@ -1,12 +1,13 @@
 """The five components as the orchestrator needs them. `vita_components` implements these over Triton; tests fake them.
 
-Streams are async iterators and sessions are async context managers: leaving the block releases what the component
-holds, also on cancellation. Embeddings are opaque bytes to be passed on: nobody here looks inside.
+Streams are async generators and sessions are async context managers: leaving the block releases what the component
+holds, also on cancellation; a stream that may be left early is read under `contextlib.aclosing`. Embeddings are opaque
+bytes to be passed on: nobody here looks inside.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,7 +87,7 @@ class Sampling:
 class VisionEncoder(Protocol):
     """A picture to embeddings; stateless."""
 
-    def encode(self, picture: bytes, *, max_tile_count: int) -> AsyncIterator[Embeddings]:
+    def encode(self, picture: bytes, *, max_tile_count: int) -> AsyncGenerator[Embeddings]:
         """Yield the picture's tiles in order, each as soon as it is ready.
 
         Raises:
@@ -107,7 +108,7 @@ class Utterance(Protocol):
         """The utterance is over: what is held back for look-ahead comes out, then `embeddings` ends."""
         ...
 
-    def embeddings(self) -> AsyncIterator[Embeddings]:
+    def embeddings(self) -> AsyncGenerator[Embeddings]:
         """Yield embeddings as they become final, 12.5 a second; call once."""
         ...
 
@@ -152,7 +153,7 @@ class Context(Protocol):
         """Add rows from an encoder; return the new position. Raises ContextFull likewise."""
         ...
 
-    def generate(self, sampling: Sampling) -> AsyncIterator[GenerationEvent]:
+    def generate(self, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
         """Answer: one Judgement, TextPieces, one GenerationEnd. Leaving early stops the generation."""
         ...
 
@@ -188,7 +189,7 @@ class Codes:
 class SpeechDecoder(Protocol):
     """A clause of text to codec tokens; stateless."""
 
-    def speak(self, clause: str, *, seed: int) -> AsyncIterator[Codes]:
+    def speak(self, clause: str, *, seed: int) -> AsyncGenerator[Codes]:
         """Yield the clause's codec tokens (40 a second) in growing chunks; leaving early stops the work."""
         ...
 

@@ -1,0 +1,240 @@
+"""A language model that answers from a script, with a context that can be looked into."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+from vita_orchestrator.components import (
+    Context,
+    Embeddings,
+    FinishReason,
+    GenerationEnd,
+    GenerationEvent,
+    Judgement,
+    QueryState,
+    Sampling,
+    TextPiece,
+)
+from vita_runtime.errors import ComponentUnavailable, ContextFull, VitaError
+
+from tests.fakes.faults import Bench, paced
+
+MARKER = "<turn>"  # takes one position, as the real markers take some
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says to one query, and what it takes the query for."""
+
+    text: str
+    speech: float = 0.96
+    written: float = 0.02
+    noise: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One position of a context."""
+
+    role: str
+    content: str | bytes  # a word with the space before it, a marker, or a row of an embedding
+
+
+Script = Callable[[Sequence[Token]], Answer]
+
+
+class Scripted:
+    """Answers in order, one for each different query; the same context again (a replay) gets the same answer."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = list(answers)
+        self._given: dict[tuple[Token, ...], Answer] = {}
+
+    def __call__(self, context: Sequence[Token]) -> Answer:
+        key = tuple(context)
+        if key not in self._given:
+            self._given[key] = self._answers[min(len(self._given), len(self._answers) - 1)]
+        return self._given[key]
+
+
+def words(text: str) -> list[str]:
+    """Words with the space before them; Chinese by character. Joined they are the text again."""
+    return re.findall(r"[㐀-鿿]|\s*[^\s㐀-鿿]+|\s+", text)
+
+
+class FakeContext:
+    """One session's context: a list of tokens."""
+
+    def __init__(self, llm: FakeLlm, session_id: str, call: int) -> None:
+        self._llm, self._call = llm, call
+        self.session_id = session_id
+        self.tokens: list[Token] = []
+        self.lost: VitaError | None = None  # set: the replica is gone
+        self._stopped = asyncio.Event()
+
+    @property
+    def position(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def capacity(self) -> int:
+        return self._llm.capacity
+
+    def turns(self) -> list[tuple[str, str]]:
+        """(role, words) of each turn; an embedding shows as "▪"."""
+        turns: list[tuple[str, str]] = []
+        for token in self.tokens:
+            if token.content == MARKER:
+                turns.append((token.role, ""))
+            elif turns:
+                said = token.content if isinstance(token.content, str) else "▪"
+                turns[-1] = (turns[-1][0], turns[-1][1] + said)
+        return turns
+
+    async def append_text(self, role: str, text: str) -> int:
+        await self._enter("append_text")
+        return self._append(role, words(text))
+
+    async def append_embeddings(self, role: str, embeddings: Embeddings) -> int:
+        await self._enter("append_embeddings")
+        size = embeddings.width * 2
+        assert len(embeddings.rows) == embeddings.count * size
+        return self._append(role, [embeddings.rows[i * size : (i + 1) * size] for i in range(embeddings.count)])
+
+    async def truncate(self, position: int) -> int:
+        await self._enter("truncate")
+        assert 0 <= position <= self.position
+        del self.tokens[position:]
+        return self.position
+
+    async def checkpoint(self) -> int:
+        await self._enter("checkpoint")
+        return self.position
+
+    async def stop(self) -> None:
+        self._alive()
+        self._llm.bench.begin("llm", "stop")
+        self._stopped.set()
+
+    async def generate(self, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
+        call = await self._enter("generate")
+        answer = self._llm.script(tuple(self.tokens))
+        self._stopped.clear()
+
+        async def produce(queue: asyncio.Queue[GenerationEvent | None]) -> None:
+            await self._wait(self._llm.first_s)
+            await self._write(answer, sampling, call, queue)
+
+        events: AsyncGenerator[GenerationEvent] = paced(produce)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _write(
+        self, answer: Answer, sampling: Sampling, call: int, events: asyncio.Queue[GenerationEvent | None]
+    ) -> None:
+        judgement = judge(answer, sampling)
+        self._open("assistant")
+        self.tokens.append(Token("assistant", "<state>"))
+        events.put_nowait(judgement)
+        if judgement.state is QueryState.NOISE:
+            events.put_nowait(GenerationEnd(FinishReason.NOISE, self.position, 0))
+            return
+        said = words(answer.text)
+        for count, word in enumerate(said[: sampling.max_tokens]):
+            if self._stopped.is_set() or not await self._wait(self._llm.token_s):
+                events.put_nowait(GenerationEnd(FinishReason.CANCELLED, self.position, count))
+                return
+            self._alive()
+            await self._llm.bench.spoil("llm", "generate", call, count)
+            self._llm.bench.did("llm", "generate", call)
+            self.tokens.append(Token("assistant", word))
+            events.put_nowait(TextPiece(word, 1, self.position))
+        reason = FinishReason.LENGTH if len(said) > sampling.max_tokens else FinishReason.STOP
+        events.put_nowait(GenerationEnd(reason, self.position, min(len(said), sampling.max_tokens)))
+
+    async def _enter(self, operation: str) -> int:
+        call = self._llm.bench.begin("llm", operation)
+        self._alive()
+        if operation != "generate":
+            await self._llm.bench.spoil("llm", operation, call)
+        await asyncio.sleep(self._llm.append_s)
+        self._alive()
+        return call
+
+    async def _wait(self, delay_s: float) -> bool:
+        """Wait as long as a step takes; False: stopped meanwhile."""
+        try:
+            await asyncio.wait_for(self._stopped.wait(), delay_s)
+        except TimeoutError:
+            return True
+        return False
+
+    def _alive(self) -> None:
+        if self.lost is not None:
+            raise self.lost
+
+    def _open(self, role: str) -> None:
+        opened = [token.role for token in self.tokens if token.content == MARKER]
+        if not opened or opened[-1] != role:
+            self.tokens.append(Token(role, MARKER))
+
+    def _append(self, role: str, contents: Sequence[str | bytes]) -> int:
+        if self.position + len(contents) + 1 > self.capacity:
+            raise ContextFull("the context is full", limit=str(self.capacity))
+        self._open(role)
+        self.tokens += [Token(role, content) for content in contents]
+        self._llm.bench.did("llm", "append", self._call)
+        return self.position
+
+
+def judge(answer: Answer, sampling: Sampling) -> Judgement:
+    """The state among those allowed, its probabilities as the script says."""
+    scores = {QueryState.SPEECH: answer.speech, QueryState.TEXT: answer.written, QueryState.NOISE: answer.noise}
+    allowed = {state: scores[state] for state in sampling.states}
+    share = sum(allowed.values()) or 1.0
+    is_noise = allowed.get(QueryState.NOISE, 0.0) / share >= sampling.noise_threshold
+    rest = [state for state in sampling.states if state is not QueryState.NOISE] or [QueryState.NOISE]
+    best = QueryState.NOISE if is_noise else max(rest, key=lambda state: allowed[state])
+    return Judgement(best, answer.speech, answer.written, answer.noise)
+
+
+@dataclass(slots=True)
+class FakeLlm:
+    """Contexts; `contexts` keeps all that were ever opened, `live` those open now."""
+
+    bench: Bench
+    script: Script
+    capacity: int = 4096
+    first_s: float = 0.03
+    token_s: float = 0.02
+    append_s: float = 0.001
+    contexts: list[FakeContext] = field(default_factory=list[FakeContext])
+    live: list[FakeContext] = field(default_factory=list[FakeContext])
+
+    @classmethod
+    def answering(cls, bench: Bench, *answers: Answer | str, **settings: float) -> FakeLlm:
+        """A model that gives these answers, one for each different query, the last one for ever."""
+        script = Scripted([Answer(a) if isinstance(a, str) else a for a in answers])
+        return cls(bench, script, **settings)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def context(self, session_id: str) -> AsyncGenerator[Context]:
+        call = self.bench.begin("llm", "context")
+        await self.bench.spoil("llm", "context", call)
+        context = FakeContext(self, session_id, call)
+        self.contexts.append(context)
+        self.live.append(context)
+        try:
+            yield context
+        finally:
+            self.live.remove(context)
+
+    def lose(self) -> None:
+        """Lose the replica: every context open now fails from here on; new ones work."""
+        for context in self.live:
+            context.lost = ComponentUnavailable("the language model was lost", component="llm")
