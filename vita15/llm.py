@@ -6,7 +6,7 @@ Engines drive it through a cache and an attention function of their own; trainin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from vita15.errors import CheckpointError
 
 def qwen2_config(config: LlmConfig, *, attention: str = "sdpa") -> Qwen2Config:
     """Say our sizes in transformers' words; `attention` names a function registered with transformers."""
+    # Read by the attention layers, but not among the declared fields of this configuration class.
+    undeclared: dict[str, Any] = {"head_dim": config.head_dim, "attn_implementation": attention}
     return Qwen2Config(
         vocab_size=config.vocab,
         hidden_size=config.hidden,
@@ -27,13 +29,12 @@ def qwen2_config(config: LlmConfig, *, attention: str = "sdpa") -> Qwen2Config:
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
         num_key_value_heads=config.kv_heads,
-        head_dim=config.head_dim,
         max_position_embeddings=config.max_positions,
         rms_norm_eps=config.norm_eps,
         rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
         tie_word_embeddings=False,
         use_sliding_window=False,
-        attn_implementation=attention,
+        **undeclared,
     )
 
 
