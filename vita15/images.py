@@ -30,7 +30,7 @@ class PictureLimits:
     max_side_px: int = 20_000
 
 
-def load_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:  # noqa: B008 (frozen)
+def load_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
     """Decode a picture: upright, RGB, transparent parts on white.
 
     Raises:
