@@ -1,7 +1,38 @@
 .DEFAULT_GOAL := help
+PYTHON ?= python3
+
 help:  ## list the chores
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
-protos:  ## generate the stubs in gen/ from protos/
-	.venv/bin/python -m grpc_tools.protoc -Iprotos -I$$(.venv/bin/python -c 'import google.rpc,os;print(os.path.dirname(os.path.dirname(os.path.dirname(google.rpc.__file__ or list(google.rpc.__path__)[0]+"/x"))))') \
-	  --python_out=gen --pyi_out=gen --grpc_python_out=gen $$(cd protos && find . -name '*.proto' | sed 's,^\./,protos/,' | sort)
-.PHONY: help protos
+
+setup:  ## make .venv from the lock file and unpack Triton's server (no root; nothing to do: 0.1 s)
+	@$(PYTHON) scripts/setup.py
+
+fmt: setup  ## format the code and fix what ruff can fix
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+check: setup  ## lint, format, types, import table, stub drift (2 minutes at most)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+	.venv/bin/pytest tests/repository
+
+test: setup  ## all tests but the slow ones, against real Redis and Triton processes (15 minutes at most)
+	.venv/bin/pytest -m "not slow" --durations=20
+
+test-slow: setup  ## the slow tests: kill drills, quality gates, long conversations
+	.venv/bin/pytest -m slow --durations=20
+
+protos: setup  ## generate the stubs in gen/ from protos/
+	.venv/bin/python scripts/protos.py
+
+lock: setup  ## resolve pyproject.toml anew into requirements.lock
+	scripts/lock.sh
+
+up: setup  ## run the whole stack here until Ctrl-C
+	@.venv/bin/vita up
+
+down:  ## stop the stack that `make up` started
+	@.venv/bin/vita down
+
+.PHONY: help setup fmt check test test-slow protos lock up down
