@@ -8,7 +8,7 @@ bias of its own. Both can be cached, so that streaming attends to absolute place
 from __future__ import annotations
 
 import math
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,15 +53,23 @@ class Subsampling(nn.Module):
         return self.out(hidden.transpose(1, 2).flatten(2))  # channel-major: channel · bins + bin
 
 
+class Memory(Protocol):
+    """What one layer remembers of the frames already heard."""
+
+    def extend(self, keys: Tensor, biases: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Put what is remembered before (B, H, T, D) keys, (B, H, T) biases and (B, H, T, D) values."""
+        ...
+
+
 class KeyMemory:
-    """What one layer remembers of the frames already heard: keys with their places, their biases, values."""
+    """One utterance's memory: keys with their places, their biases, values."""
 
     def __init__(self, max_frames: int) -> None:
         self._max_frames = max_frames
         self._held: tuple[Tensor, Tensor, Tensor] | None = None
 
     def extend(self, keys: Tensor, biases: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Put what is remembered before (B, H, T, D) keys, (B, H, T) biases and (B, H, T, D) values."""
+        """Join, and remember the newest; a batch of one."""
         joined = (keys, biases, values)
         if self._held is not None:
             held_keys, held_biases, held_values = self._held
@@ -91,10 +99,10 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.pos_bias_u)
         nn.init.xavier_uniform_(self.pos_bias_v)
 
-    def forward(self, x: Tensor, places: Tensor, mask: Tensor, memory: KeyMemory | None) -> Tensor:
-        """(B, T, hidden), places (T, hidden), mask (B or 1, T, keys) bool, true = seen → (B, T, hidden)."""
+    def forward(self, x: Tensor, places: Tensor, mask: Tensor, memory: Memory | None) -> Tensor:
+        """(B, T, hidden), places (B or 1, T, hidden), mask (B or 1, T, keys) bool, true = seen → (B, T, hidden)."""
         query, content, values = (self._split(linear(x)) for linear in (self.linear_q, self.linear_k, self.linear_v))
-        place = self._split(self.linear_pos(places)[None])
+        place = self._split(self.linear_pos(places))
         biases = (content * self.pos_bias_u[:, None]).sum(-1) + (place * self.pos_bias_v[:, None]).sum(-1)
         keys = content + place
         if memory is not None:
@@ -123,7 +131,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(config.hidden)
         self.dropout = nn.Dropout(DROPOUT)
 
-    def forward(self, x: Tensor, places: Tensor, mask: Tensor, memory: KeyMemory | None = None) -> Tensor:
+    def forward(self, x: Tensor, places: Tensor, mask: Tensor, memory: Memory | None = None) -> Tensor:
         """(B, T, hidden) → (B, T, hidden)."""
         x = x + self.dropout(self.attention(self.norm1(x), places, mask, memory))
         return x + self.dropout(self.feed_forward(self.norm2(x)))
@@ -193,24 +201,28 @@ class SpeechEncoder(nn.Module):
         frame_lengths = (((lengths - 1) // 2 - 1) // 2).clamp_min(0)
         if count == 0:
             return features.new_zeros((len(features), 0, self.config.hidden)), frame_lengths
-        x = self.embed_features(features, frame_count=count)
+        self.check_room(count)
+        x = self.embed_features(features)
         is_frame = torch.arange(count, device=x.device) < frame_lengths[:, None]
         mask = self._mask(count, mode, generator).to(x.device) & is_frame[:, None]
         for block in self.blocks:
-            x = block(x, self.places[:count], mask)
+            x = block(x, self.places[None, :count], mask)
         return self.after_norm(x), frame_lengths
 
-    def embed_features(self, features: Tensor, *, frame_count: int, heard_frames: int = 0) -> Tensor:
-        """Normalise and subsample: (B, N, mel_bins) → (B, frame_count, hidden), ready for the blocks.
-
-        Raises:
-            SpeechTooLong: with `heard_frames` before, these frames run past the position table.
-        """
-        if heard_frames + frame_count > self.config.max_frames:
-            limit = self.config.max_frames * SUBSAMPLING / 100
-            raise SpeechTooLong(f"speech of more than {limit:g} s in one utterance; the model hears no further")
+    def embed_features(self, features: Tensor) -> Tensor:
+        """Normalise and subsample: (B, N, mel_bins) → (B, T, hidden), ready for the blocks."""
         x = self.subsampling((features - self.mean) * self.inverse_deviation)
         return self.input(x) * math.sqrt(self.config.hidden)
+
+    def check_room(self, frame_count: int) -> None:
+        """Check that so many encoder frames have places.
+
+        Raises:
+            SpeechTooLong: they have not.
+        """
+        if frame_count > self.config.max_frames:
+            limit_s = self.config.max_frames * SUBSAMPLING / 100
+            raise SpeechTooLong(f"speech of more than {limit_s:g} s in one utterance; the model hears no further")
 
     def adapt(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Take encoder frames (B, T, hidden) and their lengths to embeddings and theirs."""
@@ -251,8 +263,8 @@ def sinusoids(count: int, width: int) -> Tensor:
 
 
 def chunk_mask(queries: Tensor, keys: Tensor, chunk: int, left_chunks: int) -> Tensor:
-    """Say which frames see which: their own chunk, and some before. Indices (T,), (K,) → (T, K) bool."""
-    distance = (queries // chunk)[:, None] - (keys // chunk)[None]
+    """Say which frames see which: their own chunk, and some before. Indices (…, T), (…, K) → (…, T, K) bool."""
+    distance = (queries // chunk)[..., :, None] - (keys // chunk)[..., None, :]
     return (distance >= 0) & (distance <= left_chunks)
 
 

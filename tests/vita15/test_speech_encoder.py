@@ -66,7 +66,7 @@ def test_scores_are_as_defined_and_places_are_not_shifted() -> None:
     scores = ((q + u) @ k.transpose(1, 2) + (q + w) @ p.transpose(1, 2)) / math.sqrt(36)
     weights = scores.masked_fill(~mask, -65504).softmax(-1).masked_fill(~mask, 0)
     expected = attention.linear_out((weights @ v).transpose(0, 1).reshape(1, 9, 144))
-    torch.testing.assert_close(attention(x, places, mask[None], None), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(attention(x, places[None], mask[None], None), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_places_are_sine_and_cosine_in_turn() -> None:

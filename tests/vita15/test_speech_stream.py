@@ -12,7 +12,7 @@ from vita15.config import TINY
 from vita15.errors import SpeechTooLong
 from vita15.fbank import fbank
 from vita15.speech_encoder import SpeechEncoder
-from vita15.speech_stream import SpeechEncoderStream
+from vita15.speech_stream import SpeechEncoderStream, push_together
 
 pytestmark = pytest.mark.unit
 
@@ -74,3 +74,36 @@ def test_speech_past_the_last_place_is_refused(sound: Tensor) -> None:
     with pytest.raises(SpeechTooLong):
         stream.push(sound[16_000:48_000])
     assert stream.heard_frames <= 40
+
+
+def test_utterances_heard_together_are_as_if_alone(speech_encoder: SpeechEncoder, sound: Tensor) -> None:
+    # Utterances of different ages, one silent for a while, pieces of different lengths.
+    sounds = [sound[:80_000], sound[20_000:64_000], sound[5000:30_000]]
+    streams = [SpeechEncoderStream(speech_encoder) for _ in sounds]
+    heard: list[list[Tensor]] = [[], [], []]
+    steps = [[2560] * 32, [0] * 5 + [2560] * 18, [1000, 5000, 2560, 2560, 3000] + [2560] * 5]
+    used = [0, 0, 0]
+    for turn in range(32):
+        speaking = [i for i in range(3) if turn < len(steps[i]) and used[i] < len(sounds[i])]
+        pieces = [sounds[i][used[i] : used[i] + steps[i][turn]] for i in speaking]
+        replies = push_together([streams[i] for i in speaking], pieces)
+        for i, piece, reply in zip(speaking, pieces, replies, strict=True):
+            assert isinstance(reply, Tensor)
+            used[i] += len(piece)
+            heard[i].append(reply)
+    for i, stream in enumerate(streams):
+        together = torch.cat([*heard[i], stream.finish()])
+        expected = whole(speech_encoder, sounds[i][: used[i]])
+        assert together.shape == expected.shape
+        assert (together - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_one_utterance_that_is_too_long_does_not_end_the_others(sound: Tensor) -> None:
+    encoder = SpeechEncoder(dataclasses.replace(TINY.speech_encoder, max_frames=40)).eval()
+    streams = [SpeechEncoderStream(encoder) for _ in range(2)]
+    first, second = push_together(streams, [sound[:48_000], sound[:16_000]])
+    assert isinstance(first, SpeechTooLong)
+    assert isinstance(second, Tensor)
+    torch.testing.assert_close(
+        torch.cat([second, streams[1].finish()]), whole(encoder, sound[:16_000]), atol=1e-4, rtol=1e-4
+    )
