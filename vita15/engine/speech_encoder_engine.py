@@ -22,7 +22,8 @@ from vita15.config import SPEECH_IN_HZ, SpeechEncoderConfig
 from vita15.engine.errors import AtCapacity, NoSession
 from vita15.engine.worker import Worker
 from vita15.errors import CheckpointError, ModelError
-from vita15.speech_encoder import SpeechEncoder, SpeechEncoderStream
+from vita15.speech_encoder import SpeechEncoder
+from vita15.speech_stream import SpeechEncoderStream
 
 TURN_SAMPLES = SPEECH_IN_HZ  # encoded in one step: 1 s, so that a sound that comes whole costs few steps
 MAX_PENDING_SAMPLES = 200 * SPEECH_IN_HZ  # pushed and not yet encoded: as long as an utterance may be

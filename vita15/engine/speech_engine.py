@@ -54,7 +54,7 @@ class SpeechLimits:
 
 @dataclass(slots=True, eq=False)
 class Clause:
-    """A clause being spoken; the caller keeps it to cancel it."""
+    """A clause being spoken; the caller makes it, and keeps it to cancel it."""
 
     text: str
     seed: int
@@ -101,11 +101,9 @@ class SpeechEngine(Worker):
         decoder = load_into(SpeechDecoder(config, NAME), folder).to(device)
         return cls(decoder, Tokenizer.from_file(tokenizer_path(folder)), limits)
 
-    def speak(self, text: str, seed: int, reply: Reply) -> Clause:
-        """Speak a clause; its chance depends on the seed only."""
-        clause = Clause(text, seed, reply)
+    def speak(self, clause: Clause) -> None:
+        """Speak a clause; its chance depends on its seed only."""
         self.submit(partial(self._accept, clause))
-        return clause
 
     def cancel(self, clause: Clause) -> None:
         """Stop speaking a clause before the next step; nothing more is said about it."""
@@ -158,7 +156,7 @@ class SpeechEngine(Worker):
             block = self._start(starting)
             spans.append(Span(_slot(starting), len(block), is_bidirectional=True))
             rows.append(block)
-        hidden = self._run(spans, rows)
+        hidden = self._forward(spans, rows)
         if speaking:
             self._choose(speaking, hidden[: len(speaking)])
             if any(clause.is_over for clause in speaking):
@@ -182,7 +180,7 @@ class SpeechEngine(Worker):
         clause.last = self._decoder.special.speech_start
         return block
 
-    def _run(self, spans: Sequence[Span], rows: list[Tensor]) -> Tensor:
+    def _forward(self, spans: Sequence[Span], rows: list[Tensor]) -> Tensor:
         indices = torch.tensor(positions(spans), device=self._table.device)
         joined = rows[0] if len(rows) == 1 else torch.cat(rows)
         return run_layers(self._decoder.layers, joined[None], self._rotary.rows(indices), RaggedBatch(spans))[0]

@@ -37,10 +37,10 @@ Reply = Callable[[TileEvent], None]  # called on the engine's thread: must not b
 
 @dataclass(slots=True, eq=False)
 class Picture:
-    """A picture being encoded; the caller keeps it to cancel it."""
+    """A picture being encoded; the caller makes it, and keeps it to cancel it."""
 
-    data: bytes
-    max_tiles: int
+    data: bytes  # compressed
+    max_tiles: int  # the thumbnail not counted; 0: the model's own limit
     reply: Reply
     tiles: Tensor | None = None  # (n, 3, px, px), once decoded
     done: int = 0
@@ -66,11 +66,9 @@ class VisionEngine(Worker):
             raise CheckpointError(f"{folder}: not a vision encoder")
         return cls(load_into(VisionEncoder(config), folder).to(device))
 
-    def encode(self, data: bytes, max_tiles: int, reply: Reply) -> Picture:
-        """Encode a compressed picture in at most `max_tiles` tiles, the thumbnail not counted (0: the model's own)."""
-        picture = Picture(data, max_tiles, reply)
+    def encode(self, picture: Picture) -> None:
+        """Encode a picture."""
         self.submit(partial(self._accept, picture))
-        return picture
 
     def cancel(self, picture: Picture) -> None:
         """Drop a picture; nothing more is said about it."""

@@ -43,7 +43,7 @@ class Worker(ABC):
         self.statistics = Statistics()
         self._tasks: queue.Queue[Task] = queue.Queue(MAX_TASKS)
         self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -70,6 +70,14 @@ class Worker(ABC):
         """Call `answer` from the engine's thread: it lives."""
         self.submit(answer)
 
+    def run_until_idle(self) -> None:
+        """Do everything on the caller's thread, instead of starting: for warming up, and for tests."""
+        with torch.inference_mode():
+            while self.has_work() or not self._tasks.empty():
+                self._drain(is_idle=False)
+                if self.has_work():
+                    self._timed_step()
+
     @abstractmethod
     def has_work(self) -> bool:
         """Whether a step would do something."""
@@ -82,7 +90,7 @@ class Worker(ABC):
     def abandon(self, error: Exception) -> None:
         """Give up what the failed step was working on, telling those who wait for it."""
 
-    def _run(self) -> None:
+    def _loop(self) -> None:
         with torch.inference_mode():
             while not self._is_stopping:
                 self._drain(is_idle=not self.has_work())
