@@ -10,13 +10,17 @@ import random
 import re
 from dataclasses import dataclass
 
-from vita_training.world.language import answers
+from vita_training.world.language import answers, see
+from vita_training.world.scenes import COLOURS, SHAPES
 
 HELD_OUT = 0.08  # of the answers; their words all occur elsewhere
 MIN_HELD_OUT_WORDS = 3
 MIN_OCCURRENCES = 12  # of a word among the rest, for a sentence holding it to be held out
-CUT_SHARE = 0.4  # of the answers that are also learnt in two pieces cut between words
+TRIPLES = 2000  # "i see" with three things, beyond the world's own sample of all 13,000
+CUT_SHARE = 0.6  # of the answers that are also learnt in two pieces cut between words
 MIN_PIECE_WORDS = 2
+
+_NAMES = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def clauses(seed: int = 0) -> Clauses:
     rng = random.Random(seed)
     said = [normalised(answer) for answer in answers()]
     held_out = _hold_out(said, rng)
+    said += [normalised(see(tuple(rng.sample(_NAMES, 3)))) for _ in range(TRIPLES)]
     train = [text for text in said if text not in held_out]
     pieces = [piece for text in train for piece in comma_pieces(text)]
     cut = [piece for text in train if rng.random() < CUT_SHARE for piece in _word_pieces(text, rng)]

@@ -7,7 +7,9 @@ is being spoken when. Pronunciation, speed and pitch are fixed, so a sentence al
 from __future__ import annotations
 
 import ctypes
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,7 @@ _LIST_END, _WORD = 0, 1  # event types
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - ctypes wants a list
+    _fields_ = [
         ("type", ctypes.c_int),
         ("unique_identifier", ctypes.c_uint),
         ("text_position", ctypes.c_int),
@@ -40,6 +42,10 @@ class _Event(ctypes.Structure):
     ]
 
 
+if TYPE_CHECKING:  # these types exist for checkers only
+    _Samples = ctypes._Pointer[ctypes.c_short]  # pyright: ignore[reportPrivateUsage]
+    _Events = ctypes._Pointer[_Event]  # pyright: ignore[reportPrivateUsage]
+
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
@@ -49,7 +55,22 @@ class Utterance:
 
     text: str
     samples: npt.NDArray[np.float32]  # (S,) in [-1, 1] at 24 kHz
-    word_starts: tuple[tuple[int, float], ...]  # (first character in `text`, seconds), one a word
+    word_starts: tuple[tuple[int, float], ...]  # (first character in `text`, seconds), every word
+
+
+def word_starts(text: str, heard: list[tuple[int, float]], duration_s: float) -> tuple[tuple[int, float], ...]:
+    """Give every word a start, in order.
+
+    espeak reports some pairs ("there is") as one word and pauses as words of no place; what it does not tell is
+    interpolated over the characters.
+    """
+    places = [match.start() for match in re.finditer(r"[\w']+", text)]
+    known: dict[int, float] = {places[0]: 0.0}
+    for position, at_s in heard:
+        if position in places and position > max(known) and at_s >= max(known.values()):
+            known[position] = at_s
+    times = np.interp(places, [*known, len(text)], [*known.values(), duration_s])
+    return tuple(zip(places, (float(t) for t in times), strict=True))
 
 
 class Voice:
@@ -78,10 +99,11 @@ class Voice:
         end = int(loud[-1]) + TAIL_MS * self._rate_hz // 1000
         offset_s = start / self._rate_hz
         samples = soxr.resample(sound[start:end], self._rate_hz, SPEECH_OUT_HZ).astype(np.float32)
-        words = tuple((position, max(0.0, at_s - offset_s)) for position, at_s in self._words)
-        return Utterance(text, samples, words)
+        duration_s = len(samples) / SPEECH_OUT_HZ
+        heard = [(position, max(0.0, at_s - offset_s)) for position, at_s in self._words]
+        return Utterance(text, samples, word_starts(text, heard, duration_s))
 
-    def _receive(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+    def _receive(self, samples: _Samples, count: int, events: _Events) -> int:
         if count > 0 and samples:
             self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0

@@ -1,0 +1,115 @@
+"""What the speech decoder trains on: text tokens, codes, and which word is spoken at each code."""
+
+from __future__ import annotations
+
+import bisect
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from vita15.config import SAMPLES_PER_CODE, SPEECH_OUT_HZ
+from vita15.speech_decoder import SpecialIds
+from vita15.tokenizer import Tokenizer
+from vita_training.speaking.codec_encoder import CodecEncoder, nearest
+from vita_training.speaking.corpus import whole_codes
+from vita_training.speaking.sentences import words
+from vita_training.speaking.voice import Utterance
+
+IGNORED = -100  # cross entropy's word for "no target here"
+RARE = 80  # a clause with a word of fewer occurrences is seen `RARE_REPEATS` times as often
+RARE_REPEATS = 4
+POOL_BATCHES = 12  # batches sorted by length together, so that little is padding
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One spoken clause; T codes, and one step more for speech end."""
+
+    tokens: Tensor  # (L,) int64
+    codes: Tensor  # (T,) int64
+    spoken: Tensor  # (T + 1, 2) int64: first and last token of the word spoken at each step
+    word: Tensor  # (T + 1,) int64: that word, as an index into the vocabulary of words
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples, padded on the right."""
+
+    tokens: Tensor  # (B, L) int64
+    token_counts: Tensor  # (B,) int64
+    inputs: Tensor  # (B, T + 1) int64, speech start first
+    targets: Tensor  # (B, T + 1) int64, speech end last, then IGNORED
+    spoken: Tensor  # (B, T + 1, 2) int64
+    word: Tensor  # (B, T + 1) int64, IGNORED where padded
+
+
+def collate(examples: list[Example], special: SpecialIds) -> Batch:
+    """Pad examples into a batch."""
+
+    def pad(rows: list[Tensor], value: int) -> Tensor:
+        return pad_sequence(rows, batch_first=True, padding_value=value)
+
+    start, end = torch.tensor([special.speech_start]), torch.tensor([special.speech_end])
+    return Batch(
+        tokens=pad([e.tokens for e in examples], 0),
+        token_counts=torch.tensor([len(e.tokens) for e in examples]),
+        inputs=pad([torch.cat([start, e.codes]) for e in examples], special.padding),
+        targets=pad([torch.cat([e.codes, end]) for e in examples], IGNORED),
+        spoken=pad([e.spoken for e in examples], 0),
+        word=pad([e.word for e in examples], IGNORED),
+    )
+
+
+def batches(examples: list[Example], size: int, special: SpecialIds, rng: random.Random) -> Iterator[Batch]:
+    """Draw batches of similar lengths, without end; clauses with rare words come more often."""
+    counts: dict[int, int] = {}
+    for example in examples:
+        for word in set(example.word.tolist()):
+            counts[word] = counts.get(word, 0) + 1
+    weights = [RARE_REPEATS if min(counts[w] for w in e.word.tolist()) < RARE else 1 for e in examples]
+    while True:
+        pool = sorted(rng.choices(examples, weights, k=size * POOL_BATCHES), key=lambda e: len(e.codes))
+        groups = [pool[i : i + size] for i in range(0, len(pool), size)]
+        rng.shuffle(groups)
+        for group in groups:
+            yield collate(group, special)
+
+
+class ExampleMaker:
+    """Turns utterances into examples with a frozen codec."""
+
+    def __init__(self, encoder: CodecEncoder, codebook: Tensor, tokenizer: Tokenizer, vocabulary: list[str]) -> None:
+        self.encoder, self.codebook, self.tokenizer = encoder, codebook, tokenizer
+        self.word_index = {word: i for i, word in enumerate(vocabulary)}
+
+    @torch.no_grad()
+    def make(self, utterance: Utterance, lead_samples: int = 0) -> Example:
+        """Encode an utterance, shifted by `lead_samples` of silence against the grid of codes."""
+        codes = nearest(self.encoder(whole_codes(utterance, lead_samples)[None])[0], self.codebook)
+        tokens = self.tokenizer.encode(utterance.text)
+        starts = utterance.word_starts
+        spans = self._token_spans(tokens, [at for at, _ in starts])
+        spellings = [words(utterance.text[at:])[0] for at, _ in starts]
+        lead_s = lead_samples / SPEECH_OUT_HZ
+        code_s = SAMPLES_PER_CODE / SPEECH_OUT_HZ
+        times = [s + lead_s for _, s in starts]
+        step_words = [max(0, bisect.bisect_right(times, (t + 0.5) * code_s) - 1) for t in range(len(codes))]
+        spoken = [spans[w] for w in step_words] + [(len(tokens) - 1, len(tokens) - 1)]
+        word = [self.word_index[spellings[w]] for w in (*step_words, len(starts) - 1)]
+        return Example(torch.tensor(tokens), codes, torch.tensor(spoken), torch.tensor(word))
+
+    def _token_spans(self, tokens: list[int], starts: list[int]) -> list[tuple[int, int]]:
+        """First and last token of each word, given the character at which each word starts.
+
+        A token belongs to the word in which it ends: " circle" starts on the space before.
+        """
+        owners: list[int] = []
+        end = 0
+        for token in tokens:
+            end += len(self.tokenizer.decode([token]))
+            owners.append(max(0, bisect.bisect_right(starts, end - 1) - 1))
+        return [(bisect.bisect_left(owners, w), bisect.bisect_right(owners, w) - 1) for w in range(len(starts))]
