@@ -1,0 +1,47 @@
+"""Client of `codec_decoder`: one request a window; any replica decodes any window, so a lost one is asked for again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vita_runtime.errors import ComponentUnavailable
+
+from vita_components.failures import is_refusal
+from vita_components.pool import Pool
+from vita_components.tensors import integer_tensor
+from vita_components.triton import Message, build_request
+
+CONTEXT_CODES = 10  # either side of what is kept (docs/model.md, 4.6)
+WINDOW_S = 3.0  # longest wait for a window: at most a few seconds of sound
+
+
+def decode_request(codes: tuple[int, ...], keep_from: int, keep_count: int) -> Message:
+    """Ask for the sound of some codes among their neighbours."""
+    tensors = [
+        integer_tensor("CODES", codes),
+        integer_tensor("KEEP_FROM", [keep_from]),
+        integer_tensor("KEEP_COUNT", [keep_count]),
+    ]
+    return build_request("codec_decoder", tensors)
+
+
+@dataclass(slots=True)
+class TritonCodecDecoder:
+    """CodecDecoder over Triton."""
+
+    pool: Pool
+    context_codes: int = CONTEXT_CODES
+
+    async def decode(self, codes: tuple[int, ...], *, keep_from: int, keep_count: int) -> bytes:
+        request = decode_request(codes, keep_from, keep_count)
+        try:
+            return await self._decode(request)
+        except ComponentUnavailable as error:
+            if is_refusal(error):
+                raise
+            return await self._decode(request)
+
+    async def _decode(self, request: Message) -> bytes:
+        async with self.pool.lend() as endpoint:
+            reply = await endpoint.infer(request, deadline_s=WINDOW_S)
+        return reply.tensor("SOUND").raw

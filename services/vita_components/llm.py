@@ -1,0 +1,171 @@
+"""Client of `llm`: one stream a session holds its context; operations go up in order, replies carry their number.
+
+An operation that its caller gave up (a cancelled task, an answer left early) still runs in the engine; its late replies
+have another number and are passed over. So cancelling never breaks a context: only the position is uncertain until the
+next reply.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from vita_orchestrator.components import (
+    Context,
+    Embeddings,
+    FinishReason,
+    GenerationEnd,
+    GenerationEvent,
+    Judgement,
+    QueryState,
+    Sampling,
+    TextPiece,
+)
+from vita_runtime.errors import ComponentDeadline, ComponentUnavailable
+
+from vita_components.failures import error_of_message, lost
+from vita_components.pool import Pool
+from vita_components.tensors import Reply, Tensor, text_tensor
+from vita_components.triton import Deadline, Message, Parameter, Stream, build_request
+
+OPEN_S = 5.0
+REPLY_S = 10.0  # longest wait for a reply: a whole context may have to be read before the first word
+
+
+class TritonContext:
+    """Context over a stream."""
+
+    def __init__(self, stream: Stream, session_id: str) -> None:
+        self._stream, self._session_id = stream, session_id
+        self._sequence = 0  # of the last operation
+        self._generation = 0  # answers asked for
+        self._answering: int | None = None  # the answer that has not ended, by its sequence number
+        self._position = self._capacity = 0
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    @property
+    def capacity(self) -> int:
+        return self._capacity
+
+    async def open(self) -> None:
+        """Open the context; done once, before anything else."""
+        reply = await self._reply(await self._send("open", {}), OPEN_S)
+        self._capacity = reply.integer("COUNT")
+
+    async def append_text(self, role: str, text: str) -> int:
+        return await self._ask_position("append_text", {"role": role}, [text_tensor("TEXT", text)])
+
+    async def append_embeddings(self, role: str, embeddings: Embeddings) -> int:
+        shape = (embeddings.count, embeddings.width)
+        tensor = Tensor("EMBEDDINGS", "FP16", shape, embeddings.rows)
+        return await self._ask_position("append_embeddings", {"role": role}, [tensor])
+
+    async def truncate(self, position: int) -> int:
+        return await self._ask_position("truncate", {"position": position})
+
+    async def checkpoint(self) -> int:
+        return await self._ask_position("checkpoint", {})
+
+    async def generate(self, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
+        await self._stop_answer()
+        self._generation += 1
+        sequence = await self._send("generate", generate_parameters(sampling))
+        self._answering = sequence
+        try:
+            while True:
+                event = self._event(await self._reply(sequence, REPLY_S))
+                if isinstance(event, GenerationEnd):
+                    self._answering = None
+                    yield event
+                    return
+                yield event
+        finally:
+            if self._answering == sequence:
+                # If the stream is lost there is nothing to stop; the next call says so.
+                with suppress(ComponentUnavailable, ComponentDeadline):
+                    await self._stop_answer()
+
+    async def stop(self) -> None:
+        if self._answering is not None:
+            await self._send("stop", {})
+
+    async def _stop_answer(self) -> None:
+        """Stop an answer that nobody reads any more."""
+        if self._answering is not None:
+            self._answering = None
+            await self._send("stop", {})
+
+    async def _ask_position(self, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()) -> int:
+        """Do an operation whose reply says where the context stands."""
+        await self._stop_answer()
+        await self._reply(await self._send(op, parameters, tensors), REPLY_S)
+        return self._position
+
+    async def _send(self, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()) -> int:
+        """Send an operation; return its number."""
+        self._sequence += 1
+        sequence = self._sequence
+        numbers = {"sequence": sequence, "generation": self._generation}
+        await self._stream.send(llm_request(self._session_id, op, {**numbers, **parameters}, tensors))
+        return sequence
+
+    async def _reply(self, sequence: int, within_s: float) -> Reply:
+        """Wait for a reply to an operation, passing over those to operations given up before."""
+        deadline = Deadline(within_s)
+        while (reply := await self._stream.receive(deadline)) is not None:
+            if reply.integer("SEQUENCE") != sequence:
+                continue
+            if reply.text("KIND") == "error":
+                self._answering = None
+                raise error_of_message("llm", reply.text("TEXT"))
+            self._position = reply.integer("POSITION")
+            return reply
+        raise lost("llm")
+
+    def _event(self, reply: Reply) -> GenerationEvent:
+        match reply.text("KIND"):
+            case "judgement":
+                return Judgement(QueryState(reply.text("TEXT")), *reply.numbers("SCORES"))
+            case "text":
+                return TextPiece(reply.text("TEXT"), reply.integer("COUNT"), self._position)
+            case _:
+                return GenerationEnd(FinishReason(reply.text("TEXT")), self._position, reply.integer("COUNT"))
+
+
+def llm_request(
+    session_id: str, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()
+) -> Message:
+    """Ask for something in a session's context."""
+    return build_request("llm", tensors, {"op": op, "session_id": session_id, **parameters})
+
+
+def generate_parameters(sampling: Sampling) -> dict[str, Parameter]:
+    """How the words are drawn, as the wire names it."""
+    return {
+        "max_tokens": sampling.max_tokens,
+        "temperature": float(sampling.temperature),
+        "seed": sampling.seed,
+        "states": ",".join(sampling.states),
+        "noise_threshold": float(sampling.noise_threshold),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class TritonLlm:
+    """Llm over Triton."""
+
+    pool: Pool
+
+    @asynccontextmanager
+    async def context(self, session_id: str) -> AsyncGenerator[Context]:
+        # The engine's name for it is new each time: the old context of a session that reopens may not have gone yet.
+        name = f"{session_id}.{secrets.token_hex(4)}"
+        async with self.pool.lend(session_id) as endpoint, endpoint.stream() as stream:
+            context = TritonContext(stream, name)
+            await context.open()
+            yield context

@@ -1,0 +1,54 @@
+"""Client of `speech_decoder`: one stream a clause; any replica speaks any clause."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from vita_orchestrator.components import Codes
+from vita_runtime.errors import ComponentUnavailable
+
+from vita_components.failures import is_refusal, lost
+from vita_components.pool import Pool
+from vita_components.tensors import text_tensor
+from vita_components.triton import Deadline, Message, build_request
+
+CHUNK_S = 5.0  # longest wait for a chunk: 40 codes, a second of sound, beside other users' clauses
+
+
+def speak_request(clause: str, seed: int) -> Message:
+    """Ask for a clause's codec tokens."""
+    return build_request("speech_decoder", [text_tensor("TEXT", clause)], {"op": "speak", "seed": seed})
+
+
+@dataclass(frozen=True, slots=True)
+class TritonSpeechDecoder:
+    """SpeechDecoder over Triton."""
+
+    pool: Pool
+
+    async def speak(self, clause: str, *, seed: int) -> AsyncGenerator[Codes]:
+        given = 0
+        try:
+            async for codes in self._chunks(clause, seed):
+                yield codes
+                given += len(codes.codes)
+        except ComponentUnavailable as error:
+            if is_refusal(error):
+                raise
+            # Codes depend on the clause and the seed alone: another replica goes on where this one was lost.
+            async for codes in self._chunks(clause, seed):
+                rest = Codes(codes.codes[given:], codes.is_last)
+                given -= len(codes.codes) - len(rest.codes)
+                if rest.codes or rest.is_last:
+                    yield rest
+
+    async def _chunks(self, clause: str, seed: int) -> AsyncGenerator[Codes]:
+        async with self.pool.lend() as endpoint, endpoint.stream() as stream:
+            await stream.send(speak_request(clause, seed))
+            while (reply := await stream.receive(Deadline(CHUNK_S))) is not None:
+                codes = Codes(tuple(map(int, reply.numbers("CODES"))), is_last=bool(reply.integer("END")))
+                yield codes
+                if codes.is_last:
+                    return
+        raise lost("speech_decoder")
