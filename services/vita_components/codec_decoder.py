@@ -17,12 +17,8 @@ WINDOW_S = 3.0  # longest wait for a window: at most a few seconds of sound
 
 def decode_request(codes: tuple[int, ...], keep_from: int, keep_count: int) -> Message:
     """Ask for the sound of some codes among their neighbours."""
-    tensors = [
-        integer_tensor("CODES", codes),
-        integer_tensor("KEEP_FROM", [keep_from]),
-        integer_tensor("KEEP_COUNT", [keep_count]),
-    ]
-    return build_request("codec_decoder", tensors)
+    window = (integer_tensor("KEEP_FROM", [keep_from]), integer_tensor("KEEP_COUNT", [keep_count]))
+    return build_request("codec_decoder", [integer_tensor("CODES", codes), *window])
 
 
 @dataclass(slots=True)

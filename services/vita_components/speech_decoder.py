@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from vita_orchestrator.components import Codes
@@ -30,18 +31,20 @@ class TritonSpeechDecoder:
     async def speak(self, clause: str, *, seed: int) -> AsyncGenerator[Codes]:
         given = 0
         try:
-            async for codes in self._chunks(clause, seed):
-                yield codes
-                given += len(codes.codes)
+            async with aclosing(self._chunks(clause, seed)) as chunks:
+                async for codes in chunks:
+                    yield codes
+                    given += len(codes.codes)
         except ComponentUnavailable as error:
             if is_refusal(error):
                 raise
             # Codes depend on the clause and the seed alone: another replica goes on where this one was lost.
-            async for codes in self._chunks(clause, seed):
-                rest = Codes(codes.codes[given:], codes.is_last)
-                given -= len(codes.codes) - len(rest.codes)
-                if rest.codes or rest.is_last:
-                    yield rest
+            async with aclosing(self._chunks(clause, seed)) as chunks:
+                async for codes in chunks:
+                    rest = Codes(codes.codes[given:], codes.is_last)
+                    given -= len(codes.codes) - len(rest.codes)
+                    if rest.codes or rest.is_last:
+                        yield rest
 
     async def _chunks(self, clause: str, seed: int) -> AsyncGenerator[Codes]:
         async with self.pool.lend() as endpoint, endpoint.stream() as stream:

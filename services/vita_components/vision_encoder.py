@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from vita_orchestrator.components import Embeddings
@@ -40,16 +41,18 @@ class TritonVisionEncoder:
             raise BadMedia("picture", "is empty")
         given = 0
         try:
-            async for tile in self._tiles(picture, max_tile_count):
-                yield tile
-                given += 1
+            async with aclosing(self._tiles(picture, max_tile_count)) as tiles:
+                async for tile in tiles:
+                    yield tile
+                    given += 1
         except ComponentUnavailable as error:
             if is_refusal(error):
                 raise
             # Another replica makes the same tiles: go on after those given.
-            async for tile in self._tiles(picture, max_tile_count):
-                if tile.tile_index >= given:
-                    yield tile
+            async with aclosing(self._tiles(picture, max_tile_count)) as tiles:
+                async for tile in tiles:
+                    if tile.tile_index >= given:
+                        yield tile
 
     async def _tiles(self, picture: bytes, max_tile_count: int) -> AsyncGenerator[Embeddings]:
         async with self.pool.lend() as endpoint, endpoint.stream() as stream:
