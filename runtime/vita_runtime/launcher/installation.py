@@ -1,4 +1,4 @@
-"""What the launcher finds on this machine: the checkout, Triton's server, a Redis server; one line for what is not there."""
+"""What the launcher finds on this machine: the checkout, Triton, Redis; and one line for what it does not find."""
 
 from __future__ import annotations
 
