@@ -8,6 +8,7 @@ leave the request unreleased in Triton 2.51, so it goes no sooner than 30 ms aft
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -16,9 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from vita_runtime.triton_request import Request, Value, triton
+from vita_runtime.triton_request import Foreign, Request, Value, triton
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,16 @@ FIRST_OUTPUT_BUCKETS_S = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
 class Statistics(Protocol):
     """What an engine counts."""
 
-    steps: int
-    step_seconds: float
-    items: int
-    batch_size: int
-    sessions: int
+    @property
+    def steps(self) -> int: ...
+    @property
+    def step_seconds(self) -> float: ...
+    @property
+    def items(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def sessions(self) -> int: ...
 
 
 class Responder(Protocol):
@@ -44,8 +50,8 @@ class Responder(Protocol):
 
     name: str
 
-    def response(self, values: Mapping[str, Value]) -> Any: ...
-    def error(self, message: str) -> Any: ...
+    def response(self, values: Mapping[str, Value]) -> Foreign: ...
+    def error(self, message: str) -> Foreign: ...
 
 
 @dataclass(eq=False)
@@ -53,7 +59,7 @@ class Call:
     """A request of a streaming model; answered from any thread, until `finish` or `fail`."""
 
     request: Request
-    sender: Any
+    sender: Foreign
     courier: Courier
     received_s: float
     on_gone: Callable[[], None] | None = None  # called once if the client goes away before the end
@@ -127,10 +133,8 @@ class Courier:
                 logger.exception("courier failed")
 
     def _round(self) -> None:
-        try:
+        with contextlib.suppress(queue.Empty):
             self._deliver(self._outbox.get(timeout=self._pause_s()))
-        except queue.Empty:
-            pass
         now = time.monotonic()
         while self._finals and self._finals[0][0] <= now:
             heapq.heappop(self._finals)[2].sender.send(flags=self._final_flag)
@@ -187,9 +191,9 @@ class _Metrics:
     def __init__(self, model: Responder) -> None:
         pb = triton()
         self._kinds = pb.MetricFamily
-        self._families: list[Any] = []  # must outlive their metrics
+        self._families: list[Foreign] = []  # must outlive their metrics
         self._labels = {"component": model.name}
-        self._items = self._one("vita_component_items_total", "Tokens, codes, tiles or embeddings given out.", "COUNTER")
+        self._items = self._one("vita_component_items_total", "Tokens, codes, tiles or embeddings out.", "COUNTER")
         self._steps = self._one("vita_component_steps_total", "Steps of the engine.", "COUNTER")
         self._seconds = self._one("vita_component_step_seconds_total", "Time spent in steps.", "COUNTER")
         self._sessions = self._one("vita_component_sessions", "Sessions, clauses or pictures held.", "GAUGE")
@@ -199,7 +203,7 @@ class _Metrics:
             description="From a request to its first answer.",
             kind=self._kinds.HISTOGRAM,
         )
-        self._by_op: dict[str, Any] = {}
+        self._by_op: dict[str, Foreign] = {}
         self._reported = (0, 0, 0.0)
 
     def first_output(self, op: str, seconds: float) -> None:
@@ -219,7 +223,7 @@ class _Metrics:
         self._sessions.set(statistics.sessions)
         self._batch.set(statistics.batch_size)
 
-    def _one(self, name: str, description: str, kind: str) -> Any:
+    def _one(self, name: str, description: str, kind: str) -> Foreign:
         family = self._kinds(name=name, description=description, kind=getattr(self._kinds, kind))
         self._families.append(family)
         return family.Metric(labels=self._labels)

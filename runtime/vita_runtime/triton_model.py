@@ -1,7 +1,7 @@
 """What every model in Triton's Python backend needs, so that a `model.py` only turns tensors into calls and back.
 
-Two bases. `TritonModel`: one answer a request, computed in `execute`. `StreamingModel`: `execute` hands each request to an
-engine's thread and returns; answers come when the engine has them, any number of them.
+Two bases. `TritonModel`: one answer a request, computed in `execute`. `StreamingModel`: `execute` hands each request to
+an engine's thread and returns; answers come when the engine has them, any number of them.
 
 All that a streaming model tells Triton goes through one thread, `triton_courier.Courier`.
 """
@@ -14,14 +14,14 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vita_runtime import logging as vita_logging
 from vita_runtime.triton_courier import Call, Courier, Statistics
-from vita_runtime.triton_request import Refused, Request, Value, triton
+from vita_runtime.triton_request import Foreign, Refused, Request, Value, triton
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +30,18 @@ DTYPES: dict[str, Any] = {
     "TYPE_FP32": np.float32, "TYPE_STRING": np.object_,
 }  # fmt: skip
 
+
 class Engine(Protocol):
     """A thread that does a component's work."""
 
-    statistics: Statistics
-
+    @property
+    def statistics(self) -> Statistics: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def ping(self, answer: Callable[[], None]) -> None: ...
+
+
+EngineT = TypeVar("EngineT", bound=Engine)
 
 
 class _Base(ABC):
@@ -69,12 +73,12 @@ class _Base(ABC):
             raise ValueError(f"{self.name}: parameter {name!r} is missing in config.pbtxt")
         return value
 
-    def response(self, values: Mapping[str, Value]) -> Any:
+    def response(self, values: Mapping[str, Value]) -> Foreign:
         """Make Triton's response of output values."""
         pb = triton()
         return pb.InferenceResponse([pb.Tensor(name, self._array(name, value)) for name, value in values.items()])
 
-    def error(self, message: str) -> Any:
+    def error(self, message: str) -> Foreign:
         """Make Triton's response of an error message."""
         pb = triton()
         return pb.InferenceResponse(error=pb.TritonError(message))
@@ -93,9 +97,9 @@ class TritonModel(_Base):
     def reply(self, batch: Sequence[Request]) -> list[Mapping[str, Value] | Exception]:
         """Answer requests; an exception in the list refuses its request alone."""
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[Foreign]) -> list[Foreign]:
         """Triton's call: answer requests."""
-        answers: dict[int, Any] = {}
+        answers: dict[int, Foreign] = {}
         batch: list[tuple[int, Request]] = []
         for index, request in enumerate(requests):
             asked = Request(request)
@@ -108,7 +112,7 @@ class TritonModel(_Base):
             answers.update(zip(indices, self._replies(asked_for), strict=True))
         return [answers[index] for index in range(len(requests))]
 
-    def _replies(self, batch: Sequence[Request]) -> list[Any]:
+    def _replies(self, batch: Sequence[Request]) -> list[Foreign]:
         try:
             replies = self.reply(batch)
         except Exception as error:  # translated, and logged unless expected
@@ -116,10 +120,10 @@ class TritonModel(_Base):
         return [self.error(_message(r)) if isinstance(r, Exception) else self.response(r) for r in replies]
 
 
-class StreamingModel(_Base):
+class StreamingModel(_Base, Generic[EngineT]):
     """A model whose engine answers when it can."""
 
-    engine: Engine
+    engine: EngineT
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Triton's call: build and start the engine."""
@@ -140,7 +144,7 @@ class StreamingModel(_Base):
         """Answer a request that cannot be served."""
         call.fail(message)
 
-    def execute(self, requests: Sequence[Any]) -> None:
+    def execute(self, requests: Sequence[Foreign]) -> None:
         """Triton's call: take requests in."""
         for request in requests:
             sender = request.get_response_sender()
@@ -155,7 +159,7 @@ class StreamingModel(_Base):
         self.engine.stop()
         self._courier.stop()
 
-    def _take(self, request: Any, sender: Any) -> None:
+    def _take(self, request: Foreign, sender: Foreign) -> None:
         call = Call(Request(request), sender, self._courier, time.monotonic())
         try:
             if call.request.op == "ping":

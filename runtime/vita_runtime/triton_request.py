@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Foreign = Any  # an object of Triton's own module, which has no types
 Value = Any  # a tensor, a number, a text, or a sequence of numbers: whatever numpy makes an array of
 
 
-def triton() -> Any:
+def triton() -> Foreign:
     """Return Triton's module; it exists inside Triton only, and is complete only after import of the model."""
     return importlib.import_module("triton_python_backend_utils")
 
@@ -25,7 +26,7 @@ class Refused(Exception):
 class Request:
     """One request's parameters and tensors, copied out of Triton's memory."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Foreign) -> None:
         self._parameters: Mapping[str, Any] = json.loads(request.parameters() or "{}")
         self._tensors: dict[str, NDArray[Any]] = {t.name(): np.array(t.as_numpy()) for t in request.inputs()}
 

@@ -30,7 +30,7 @@ def ragged_attention(
     attention_mask: Tensor | None,
     scaling: float,
     ragged: RaggedBatch | None = None,
-    **kwargs: Any,
+    **kwargs: Any,  # noqa: ANN401 - whatever transformers passes on
 ) -> tuple[Tensor, None]:
     """Attend every sequence of `ragged` to its slot; without a batch, as transformers' `sdpa` does.
 

@@ -92,7 +92,7 @@ class Generation:
     def _judge(self, logits: Tensor) -> None:
         ids = self._vocabulary.tokenizer.state_ids
         allowed = [state for state in STATES if state in self._wish.states]
-        shares = torch.softmax(logits[[ids[state] for state in allowed]].double(), dim=-1).tolist()
+        shares: list[float] = torch.softmax(logits[[ids[state] for state in allowed]].double(), dim=-1).tolist()
         scores = dict.fromkeys(STATES, 0.0) | dict(zip(allowed, shares, strict=True))
         is_noise = "noise" in allowed and (scores["noise"] >= self._wish.noise_threshold or allowed == ["noise"])
         state = "noise" if is_noise else max((s for s in allowed if s != "noise"), key=lambda s: scores[s])

@@ -48,7 +48,7 @@ class Span:
 class RaggedBatch:
     """New rows of several sequences laid end to end, as the `past_key_values` of transformers' layers.
 
-    `update` writes every sequence's rows behind what its slot holds; the lengths grow with `commit`, once all layers ran.
+    `update` writes every sequence's rows behind what its slot holds; `commit` counts them in, once all layers ran.
     """
 
     def __init__(self, spans: Sequence[Span]) -> None:

@@ -87,7 +87,10 @@ class TextEngine(Worker):
         config = model.config
         self._vocabulary = Vocabulary.of(tokenizer, config.vocab_size)
         self._shape = CacheShape(
-            config.num_hidden_layers, config.num_key_value_heads, config.head_dim, self._limits.max_context
+            config.num_hidden_layers,
+            config.num_key_value_heads or config.num_attention_heads,
+            config.head_dim,
+            self._limits.max_context,
         )
         self._rotary = RotaryTable(model.model.rotary_emb, self._limits.max_context, like=self._weight)
         self._sessions: dict[str, TextSession] = {}

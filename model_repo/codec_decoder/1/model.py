@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vita_runtime.triton_model import Request, TritonModel, Value
+
 from vita15.engine.codec_windows import CodecWindows, Window
 from vita15.engine.device import use_threads
-from vita_runtime.triton_model import Request, TritonModel, Value
 
 
 class TritonPythonModel(TritonModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from vita_runtime.triton_model import Call, OpenSessions, Refused, Request, StreamingModel
 
 from vita15.engine.device import use_threads
 from vita15.engine.text_engine import TextEngine
@@ -18,13 +19,12 @@ from vita15.engine.text_protocol import (
     TextEvent,
     Truncate,
 )
-from vita_runtime.triton_model import Call, OpenSessions, Refused, Request, StreamingModel
 
 
-class TritonPythonModel(StreamingModel):
+class TritonPythonModel(StreamingModel[TextEngine]):
     def load(self) -> None:
         use_threads(int(self.parameter("threads", "1")))
-        self.engine: TextEngine = TextEngine.load(
+        self.engine = TextEngine.load(
             Path(self.parameter("weights")),
             max_sessions=int(self.parameter("max_sessions", "32")),
             max_context=int(self.parameter("max_context", "0")),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vita15.engine.device import use_threads
-from vita15.engine.speech_encoder_engine import SpeechEncoderEngine, SpeechEvent
 from vita_runtime.triton_model import Call, OpenSessions, Refused, StreamingModel
 
+from vita15.engine.device import use_threads
+from vita15.engine.speech_encoder_engine import SpeechEncoderEngine, SpeechEvent
 
-class TritonPythonModel(StreamingModel):
+
+class TritonPythonModel(StreamingModel[SpeechEncoderEngine]):
     def load(self) -> None:
         use_threads(int(self.parameter("threads", "1")))
-        self.engine: SpeechEncoderEngine = SpeechEncoderEngine.load(
+        self.engine = SpeechEncoderEngine.load(
             Path(self.parameter("weights")),
             max_sessions=int(self.parameter("max_sessions", "32")),
             device=self.parameter("device", "cpu"),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vita15.engine.device import use_threads
-from vita15.engine.vision_engine import Picture, TileEvent, VisionEngine
 from vita_runtime.triton_model import Call, StreamingModel
 
+from vita15.engine.device import use_threads
+from vita15.engine.vision_engine import Picture, TileEvent, VisionEngine
 
-class TritonPythonModel(StreamingModel):
+
+class TritonPythonModel(StreamingModel[VisionEngine]):
     def load(self) -> None:
         use_threads(int(self.parameter("threads", "1")))
         weights = Path(self.parameter("weights"))
-        self.engine: VisionEngine = VisionEngine.load(weights, self.parameter("device", "cpu"))
+        self.engine = VisionEngine.load(weights, self.parameter("device", "cpu"))
 
     def receive(self, call: Call) -> None:
         data, max_tiles = call.request.data("PICTURE"), call.request.scalar("MAX_TILES", 0)
