@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ SHIFTS = 2  # times each clause is encoded, at different shifts against the grid
 LOG_STEPS = 100
 JUDGE_STEPS = 1000  # between free-running trials
 JUDGED = 24  # held-out clauses a trial
+LONGEST_CODES = 300  # 7.5 s: no clause is longer, and a trial should not wait for a runaway
 TABLE_STD = 0.05  # of fresh embedding rows
 
 
@@ -58,7 +59,7 @@ class DecoderTraining:
         vocabulary = sorted({word for text in said for word in words(text)})
         maker = ExampleMaker(encoder, self.codec.embedding.weight.data, self.tokenizer, vocabulary)
         self.examples = make_examples(maker, corpus, out / "examples.pt")
-        self.decoder = SpeechDecoder(TINY.speech_decoder, ATTENTION)
+        self.decoder = SpeechDecoder(replace(TINY.speech_decoder, max_codes=LONGEST_CODES), ATTENTION)
         for table in (self.decoder.embed_tokens, self.decoder.embedding):
             torch.nn.init.normal_(table.weight, std=TABLE_STD)
         self.objective = Objective(self.decoder, len(vocabulary))
