@@ -118,6 +118,7 @@ def load_manifest(folder: Path) -> Manifest:
             tokenizer=None if tokenizer is None else ManifestFile(**tokenizer),
             **values,
         )
+        _check_texts(manifest)
         manifest.component_config()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -142,13 +143,15 @@ def load_state(folder: Path, *, dtype: torch.dtype = torch.float32, is_verified:
 
 
 def load_into(module: ModuleT, folder: Path, *, dtype: torch.dtype = torch.float32) -> ModuleT:
-    """Fill `module` from a component's folder, every key in both; return it in evaluation mode.
+    """Fill `module` from a component's folder, every key in both, and return it in evaluation mode.
+
+    Its weights become `dtype`; tables that are computed and not stored stay as precise as they are.
 
     Raises:
         CheckpointError: a tensor is missing, unknown or of another shape; as `load_state` otherwise.
     """
     try:
-        module.load_state_dict(load_state(folder, dtype=dtype), strict=True)
+        module.load_state_dict(load_state(folder, dtype=dtype), strict=True, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     return module.eval()
@@ -170,6 +173,19 @@ def sha256_of(path: Path) -> str:
     """Return the hexadecimal digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_texts(manifest: Manifest) -> None:
+    named: dict[str, object] = {
+        name: getattr(manifest, name) for name in ("component", "model", "version", "licence", "training_run")
+    }
+    for entry in (manifest.weights, manifest.tokenizer):
+        if entry is not None:
+            named |= {"file": entry.file, "sha256": entry.sha256, "dtype": entry.dtype}
+    named |= {f"contract.{tag}": value for tag, value in manifest.contract.items()}
+    for name, value in named.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r}, not text")
 
 
 def _checked(folder: Path, entry: ManifestFile, *, is_verified: bool) -> Path:

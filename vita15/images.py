@@ -120,6 +120,8 @@ def _check_size(width_px: int, height_px: int, limits: PictureLimits) -> None:
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut at 255
+        picture = picture.point(lambda value: value * (1 / 256)).convert("L")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")

@@ -102,7 +102,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, places: Tensor, mask: Tensor, memory: Memory | None) -> Tensor:
         """(B, T, hidden), places (B or 1, T, hidden), mask (B or 1, T, keys) bool, true = seen → (B, T, hidden)."""
         query, content, values = (self._split(linear(x)) for linear in (self.linear_q, self.linear_k, self.linear_v))
-        place = self._split(self.linear_pos(places))
+        place = self._split(self.linear_pos(places.to(x.dtype)))
         biases = (content * self.pos_bias_u[:, None]).sum(-1) + (place * self.pos_bias_v[:, None]).sum(-1)
         keys = content + place
         if memory is not None:
@@ -200,7 +200,7 @@ class SpeechEncoder(nn.Module):
         count = encoder_frame_count(features.shape[1])
         frame_lengths = (((lengths - 1) // 2 - 1) // 2).clamp_min(0)
         if count == 0:
-            return features.new_zeros((len(features), 0, self.config.hidden)), frame_lengths
+            return self.after_norm.weight.new_zeros((len(features), 0, self.config.hidden)), frame_lengths
         self.check_room(count)
         x = self.embed_features(features)
         is_frame = torch.arange(count, device=x.device) < frame_lengths[:, None]
@@ -211,7 +211,8 @@ class SpeechEncoder(nn.Module):
 
     def embed_features(self, features: Tensor) -> Tensor:
         """Normalise and subsample: (B, N, mel_bins) → (B, T, hidden), ready for the blocks."""
-        x = self.subsampling((features - self.mean) * self.inverse_deviation)
+        normalised = (features - self.mean) * self.inverse_deviation  # in the features' own float32
+        x = self.subsampling(normalised.to(self.subsampling.out.weight.dtype))
         return self.input(x) * math.sqrt(self.config.hidden)
 
     def check_room(self, frame_count: int) -> None:

@@ -38,8 +38,11 @@ class SpeechEncoderStream:
         left_frames = config.left_chunks * config.chunk_frames
         self.memories = [KeyMemory(left_frames) for _ in range(config.layers)]
         self._fbank = FbankStream()
-        self._features = encoder.mean.new_zeros((0, config.mel_bins))  # from the first that the next frame sees
-        self._frames = encoder.mean.new_zeros((0, config.hidden))  # from the first that the next embedding sees
+        # From the first that the next frame sees; float32 whatever the weights are.
+        self._features = torch.zeros((0, config.mel_bins), device=encoder.mean.device)
+        self._frames = encoder.after_norm.weight.new_zeros(
+            (0, config.hidden)
+        )  # from the first that the next embedding sees
 
     def push(self, samples: Tensor) -> Tensor:
         """Hear (S,) float32 samples in [-1, 1] at 16 kHz; return the embeddings that became final, (n, embed).
@@ -76,7 +79,7 @@ class SpeechEncoderStream:
             SpeechTooLong: they run past the position table.
         """
         features = self._fbank.push(samples.to(self._features.device))
-        self._features = torch.cat([self._features, features.to(self._features.dtype)])
+        self._features = torch.cat([self._features, features])
         chunk = self.encoder.config.chunk_frames
         ready = encoder_frame_count(len(self._features)) // chunk * chunk
         self.encoder.check_room(self.heard_frames + ready)

@@ -67,6 +67,12 @@ def test_a_module_is_filled_and_ready(folder: Path) -> None:
     assert torch.equal(encoder.projector[0].weight, load_state(folder)["projector.0.weight"])
 
 
+def test_a_module_of_fewer_bits_can_be_had_and_trained_on(folder: Path) -> None:
+    encoder = load_into(VisionEncoder(TINY.vision_encoder), folder, dtype=torch.bfloat16)
+    assert {weight.dtype for weight in encoder.parameters()} == {torch.bfloat16}
+    assert all(weight.requires_grad for weight in encoder.parameters())
+
+
 def test_weights_that_were_changed_are_refused(folder: Path) -> None:
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
@@ -96,6 +102,10 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
         {"weights": {"file": "..", "sha256": ""}},
         {"weights": {"name": "model.safetensors"}},
         {"surprise": 1},
+        {"version": 1},
+        {"contract": {"embedding_space": 3}},
+        {"contract": "a"},
+        {"weights": None},
     ],
 )
 def test_a_wrong_manifest_is_refused(folder: Path, values: dict[str, object]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 import struct
 import zlib
 
@@ -93,6 +95,11 @@ def test_transparent_parts_are_white() -> None:
     assert load_picture(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
 
 
+def test_sixteen_bits_of_grey_keep_their_shades() -> None:
+    grey = Image.new("I;16", (4, 4), 32_768)
+    assert load_picture(encoded(grey)).getpixel((0, 0)) == (128, 128, 128)
+
+
 def test_a_turned_photograph_is_put_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turned by a quarter
@@ -111,6 +118,18 @@ def test_a_truncated_picture_is_refused() -> None:
     data = encoded(Image.effect_noise((200, 200), 50), "PNG")
     with pytest.raises(BadPicture):
         load_picture(data[: len(data) // 2])
+
+
+def test_damaged_bytes_give_a_picture_or_an_error_and_nothing_else() -> None:
+    generator = random.Random(0)
+    for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
+        data = encoded(Image.effect_noise((24, 16), 60).convert("RGB"), kind)
+        for _ in range(60):
+            damaged = bytearray(data)
+            for _ in range(generator.randint(1, 6)):
+                damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+            with contextlib.suppress(BadPicture):
+                load_picture(bytes(damaged), PictureLimits(max_pixels=100_000))
 
 
 def test_limits_hold() -> None:

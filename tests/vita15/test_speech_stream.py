@@ -107,3 +107,15 @@ def test_one_utterance_that_is_too_long_does_not_end_the_others(sound: Tensor) -
     torch.testing.assert_close(
         torch.cat([second, streams[1].finish()]), whole(encoder, sound[:16_000]), atol=1e-4, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_fewer_bits_give_nearly_the_same(
+    speech_encoder: SpeechEncoder, sound: Tensor, dtype: torch.dtype
+) -> None:
+    encoder = SpeechEncoder(TINY.speech_encoder).eval()
+    state = {name: tensor.to(dtype) for name, tensor in speech_encoder.state_dict().items()}
+    encoder.load_state_dict(state, assign=True)
+    expected, heard = whole(speech_encoder, sound[:32_000]), streamed(encoder, sound[:32_000], 2560)
+    assert heard.dtype == dtype
+    assert (heard.float() - expected).abs().max() <= 0.05 * expected.abs().max()
