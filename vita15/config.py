@@ -135,16 +135,28 @@ VITA_1_5 = VitaConfig("vita-1.5")
 TINY = VitaConfig(
     "tiny",
     VisionEncoderConfig(tile_px=112, hidden=128, layers=4, heads=4, ffn=384, embed=384),
-    SpeechEncoderConfig(
-        subsampling_channels=32, hidden=144, layers=4, heads=4, ffn=576, adapter_hidden=288, embed=384
-    ),
+    SpeechEncoderConfig(subsampling_channels=32, hidden=144, layers=4, heads=4, ffn=576, adapter_hidden=288, embed=384),
     LlmConfig(
-        hidden=384, layers=4, heads=6, kv_heads=2, head_dim=64, ffn=640, vocab=1024, rope_theta=10_000.0,
+        hidden=384,
+        layers=4,
+        heads=6,
+        kv_heads=2,
+        head_dim=64,
+        ffn=640,
+        vocab=1024,
+        rope_theta=10_000.0,
         max_positions=4096,
     ),
     SpeechDecoderConfig(text_vocab=1024, text_embed=384, hidden=192, heads=4, ffn=512),
     CodecConfig(
-        generator="istft", code_dim=16, channels=192, layers=4, ffn=576, hop=300, fft=1200, global_tokens=(),
+        generator="istft",
+        code_dim=16,
+        channels=192,
+        layers=4,
+        ffn=576,
+        hop=300,
+        fft=1200,
+        global_tokens=(),
         global_dim=0,
     ),
 )
