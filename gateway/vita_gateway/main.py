@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
 
 
 def server_for(gateway: Gateway) -> Server:
-    """Return the HTTP server of a gateway; uvicorn's own access log stays off, for it writes URLs with their queries."""
+    """Return the HTTP server of a gateway; uvicorn's own access log is off: it writes URLs with their queries."""
     config = uvicorn.Config(
         build_app(gateway),
         access_log=False,

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.datastructures import Headers
 from vita_runtime import tracing
+from vita_runtime.metrics import LATENCY_S
 
 logger = logging.getLogger(__name__)
 
 # What a client may name its own request; anything else could forge a log line.
 SHAPE_OF_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 REQUESTS = Counter("vita_gateway_requests", "HTTP requests by route and status.", ["route", "status"])
 REQUEST_SECONDS = Histogram("vita_gateway_request_seconds", "Length of HTTP requests.", ["route"], buckets=LATENCY_S)

@@ -1,7 +1,8 @@
 """A Realtime session's configuration: what the client sees of it, and what the conversation is told.
 
 A `session.update` changes only the keys it holds. Typed parts (turn detection, formats) are replaced whole and then
-filled with defaults: merged key by key, a switch from server_vad to semantic_vad would keep a threshold that it does not have.
+filled with defaults: merged key by key, a switch from server_vad to semantic_vad would keep a threshold that it does
+not have.
 """
 
 from __future__ import annotations

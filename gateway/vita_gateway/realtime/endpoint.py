@@ -17,7 +17,7 @@ from vita_gateway.auth import Door, chosen_subprotocol
 from vita_gateway.converse import Orchestrator
 from vita_gateway.media.decoding import MediaDecoder
 from vita_gateway.observe import CLOSES, SESSIONS, Passage, passage
-from vita_gateway.openai_errors import ApiError, api_error
+from vita_gateway.openai_errors import SERVER, ApiError, api_error
 from vita_gateway.realtime import server_events
 from vita_gateway.realtime.outbox import Outbox, SlowReader
 from vita_gateway.realtime.session import RealtimeSession, Surroundings
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 # Close codes. Clients reconnect by themselves after 1001, 1011 and 1013, and not after 1008.
 LEFT, GOING_AWAY, POLICY, DEFECT, TRY_LATER = 1000, 1001, 1008, 1011, 1013
 LAST_WORDS_S = 2.0  # for a client that may not be reading
-DRAIN_POLL_S = 0.05  # how often a draining session looks whether its answer has ended
 RETRYABLE = (429, 503, 504)  # HTTP statuses of failures that pass
 
 
@@ -110,6 +109,9 @@ class Realtime:
             code, problem = _because(failures)
         except* WebSocketDisconnect:
             code = LEFT
+        except* Exception:
+            logger.exception("realtime session failed")
+            code, problem = DEFECT, ApiError("the server failed", type=SERVER, code="internal_error", status=500)
         CLOSES.labels(str(code)).inc()
         fields = {"session_id": session.session_id, "close_code": code, "duration_ms": request.age_ms}
         logger.info("realtime session ended", extra=fields)
@@ -140,8 +142,7 @@ class Realtime:
             raise Ended(GOING_AWAY, ApiError(message, code="session_expired")) from error
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_s):
-                while session.is_answering:
-                    await asyncio.sleep(DRAIN_POLL_S)
+                await session.wait_until_idle()
         raise Ended(GOING_AWAY, None)
 
 

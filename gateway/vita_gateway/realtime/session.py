@@ -1,7 +1,7 @@
 """One Realtime session: the client's events in, strictly in order; the conversation's out, translated.
 
-Three tasks: one listens to the client, one to the conversation, one sends. Only the first two touch the session's state,
-and neither waits inside a change of it. An event that cannot be served is answered with `error`, and the session goes on.
+Three tasks: one listens to the client, one to the conversation, one sends. An event that cannot be served is answered
+with `error`, and the session goes on.
 """
 
 from __future__ import annotations
@@ -75,16 +75,17 @@ class RealtimeSession:
         self._unconfirmed: deque[SessionConfiguration] = deque()  # sent and not yet in effect
         self._expires_at_s = int(time.time() + around.settings.session_s)
         self._is_open = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     @property
     def session_id(self) -> str:
         """The conversation's name."""
         return self._link.session_id
 
-    @property
-    def is_answering(self) -> bool:
-        """Whether a response is in progress."""
-        return bool(self._translation.answers)
+    async def wait_until_idle(self) -> None:
+        """Wait until no response is in progress."""
+        await self._is_idle.wait()
 
     async def listen_to_conversation(self) -> None:
         """Pass on what the conversation says.
@@ -102,6 +103,7 @@ class RealtimeSession:
                     case Lost():
                         self._uncommitted_ms = 0.0
                         await self._outbox.put(*self._translation.lose())
+                        self._is_idle.set()
                     case _:
                         await self._heard(event)
         finally:
@@ -157,6 +159,10 @@ class RealtimeSession:
             if event["type"] == "error":
                 ERRORS.labels("realtime", "conversation").inc()
             await self._outbox.put(event)
+        if self._translation.answers:
+            self._is_idle.clear()
+        else:
+            self._is_idle.set()
 
     async def _confirm(self) -> None:
         self._ledger.settle("session.update")
