@@ -52,3 +52,13 @@ def test_the_three_together_have_the_published_size() -> None:
 def test_all_encoders_meet_the_language_model_in_one_width() -> None:
     for config in (VITA_1_5, TINY):
         assert config.vision_encoder.embed == config.speech_encoder.embed == config.llm.hidden
+
+
+def test_full_size_shapes_are_the_published_ones() -> None:
+    with torch.device("meta"):
+        tiles = VisionEncoder(VITA_1_5.vision_encoder).eval()(torch.zeros(13, 3, 448, 448))
+        speech, _ = SpeechEncoder(VITA_1_5.speech_encoder).eval()(torch.zeros(1, 352, 80), torch.tensor([352]))
+        logits = build_llm(VITA_1_5.llm)(inputs_embeds=torch.zeros(1, 10, 3584)).logits
+    assert tiles.shape == (13, 256, 3584)
+    assert speech.shape == (1, 44, 3584)
+    assert logits.shape == (1, 10, 152_064)
