@@ -116,16 +116,6 @@ def checkpoint_folder(scratch: Path) -> Path:
     """Return the trained checkpoint if it is complete, else a random one of the same sizes made in `scratch`."""
     if all((TRAINED / component / "manifest.json").is_file() for component in COMPONENTS):
         return TRAINED
-    command = [
-        sys.executable,
-        "-m",
-        "vita15.random_checkpoint",
-        "--config",
-        "tiny",
-        "--seed",
-        "0",
-        "--out",
-        str(scratch),
-    ]
-    subprocess.run(command, check=True)
+    make = [sys.executable, "-m", "vita15.random_checkpoint", "--config", "tiny", "--seed", "0"]
+    subprocess.run([*make, "--out", str(scratch)], check=True)
     return scratch

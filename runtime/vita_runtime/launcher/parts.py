@@ -39,6 +39,8 @@ def redis_part(installation: Installation, folder: Path, socket: Path) -> Part:
         # Kept on disk, in a folder that goes when the stack goes: sessions outlive a crash of Redis, not of the stack.
         *("--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
         *("--maxmemory", REDIS_MEMORY, "--maxmemory-policy", "noeviction", "--daemonize", "no"),
+        # It would write its title over its environment, by which the reaper finds it.
+        *("--set-proc-title", "no"),
     )
 
     async def ping() -> None:

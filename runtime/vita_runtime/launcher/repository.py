@@ -59,7 +59,7 @@ def read_manifest(folder: Path, component: str) -> Manifest:
             f"{file} is missing; name a checkpoint with --checkpoint, or make one with "
             f"`python -m vita15.random_checkpoint --config tiny --out {folder.parent}`"
         ) from error
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise StartupError(f"{file} is not a manifest: {error!r}") from error
     if manifest.component != component:
         raise StartupError(f"{file} belongs to {manifest.component!r}, not to {component!r}")
