@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +35,7 @@ SOUND_SHARE = 0.06
 SOUND_COUNT = 600
 MODES: tuple[tuple[Mode, float], ...] = (("stream", 0.6), ("full", 0.25), ("dynamic", 0.15))
 REPORT_STEPS = 100
-TEST_STEPS = 500
+TEST_STEPS = 200
 PEAK_RATE = 2e-3
 
 
@@ -123,7 +124,7 @@ class Material:
         return Clips(spec_augment(clips.features, self._rng), clips.lengths, clips.texts)
 
 
-def as_float(samples: np.ndarray) -> Samples:
+def as_float(samples: NDArray[np.int16]) -> Samples:
     """int16 to float32 in [-1, 1]."""
     return samples.astype(np.float32) / 32768
 
@@ -142,6 +143,7 @@ def _rows(clips: Clips) -> list[tuple[Tensor, int]]:
 def test(model: Listener, recordings: Recordings, mode: Mode, count: int) -> float:
     """Word error rate on the first `count` clean clips, by letters."""
     model.eval()
+    count = min(count, len(recordings.texts))
     said: list[str] = []
     for first in range(0, count, BATCH_CLIPS):
         rng = random.Random(first)
@@ -154,13 +156,15 @@ def test(model: Listener, recordings: Recordings, mode: Mode, count: int) -> flo
 
 
 def train(minutes: float, seed: int, folder: Path) -> None:
-    """Train and keep the whole listener's weights in `folder`."""
+    """Train, from the weights in `folder` if there are any, and keep the whole listener's there."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng, log, averages = random.Random(seed), RunLog(folder), Averages()
     material, held_out = Material(Recordings.load(DEFAULT_PATH), rng), Recordings.load(HELD_OUT_PATH)
     model = Listener(TINY.speech_encoder)
     normalise(model.encoder, material)
+    if (folder / "listener.pt").exists():
+        model.load_state_dict(torch.load(folder / "listener.pt", weights_only=True))
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # the augmentation is enough, and drawing the masks is a seventh of a step's time

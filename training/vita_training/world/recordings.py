@@ -66,10 +66,11 @@ def sayable() -> list[str]:
 
 
 def render(takes: int, seed: int, *, held_out: bool = False) -> Iterator[tuple[str, NDArray[np.int16]]]:
-    """Render `takes` takes of every question, or of every held-out one in held-out voices."""
+    """Render `takes` takes of every question that is not held out; or of everything, in held-out voices."""
     rng = random.Random(seed)
-    chosen = [q for q in sayable() if is_held_out(q) == held_out]
+    chosen = [q for q in sayable() if held_out or not is_held_out(q)]
     for _ in range(takes):
+        rng.shuffle(chosen)
         for question in chosen:
             is_opened = question in _PICTURE_QUESTIONS and rng.random() < _OPENING_SHARE
             text = f"{rng.choice(OPENINGS)} {question}" if is_opened else question

@@ -52,7 +52,8 @@ def tones(rng: random.Random) -> Samples:
         hz = 110.0 * 2 ** (rng.randint(0, 36) / 12) * (1 + (rng.uniform(-0.4, 0.8) if is_sliding else 0) * time_s)
         phase = 2 * np.pi * np.cumsum(hz) / SPEECH_IN_HZ if is_sliding else 2 * np.pi * hz * time_s
         wave = sum(np.sin(k * phase) / k ** rng.uniform(1, 3) for k in range(1, rng.randint(2, 7)))
-        parts.append(np.asarray(wave * np.minimum(time_s / 0.02, 1) * np.exp(-time_s * rng.uniform(0, 4))))
+        envelope = np.minimum(time_s / 0.02, 1) * np.exp(-time_s * rng.uniform(0, 4))
+        parts.append(np.asarray(wave * envelope, dtype=np.float32))
     return _loudness(np.concatenate(parts), rng)
 
 

@@ -1,0 +1,78 @@
+"""How many spoken questions about pictures are answered rightly.
+
+`python -m vita_evaluation.spoken_questions` asks the modules themselves; with `--url http://127.0.0.1:PORT` it asks a
+running stack through its public API. The exit status is 0 if at least `--least` of the answers are right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from vita_evaluation.offline import OfflineAssistant, read_wav
+from vita_evaluation.question_set import HELD_OUT, SpokenQuestion, is_right, load_questions
+
+SYSTEM_PROMPT_PATH = Path("training/SYSTEM_PROMPT.txt")
+REQUEST_DEADLINE_S = 60
+
+
+def ask_offline(checkpoint: Path, system_prompt: str) -> Callable[[SpokenQuestion], str]:
+    """Ask each question of the modules, each in a new conversation; noise is written as "(noise)"."""
+    assistant = OfflineAssistant(checkpoint, system_prompt)
+
+    def ask(question: SpokenQuestion) -> str:
+        assistant.forget()
+        picture = question.picture.read_bytes() if question.picture else None
+        answer = assistant.ask(samples=read_wav(question.wav), picture=picture)
+        return "(noise)" if answer.state == "noise" else answer.text
+
+    return ask
+
+
+def ask_stack(url: str, key: str) -> Callable[[SpokenQuestion], str]:
+    """Ask each question by `POST /v1/chat/completions`."""
+    client = httpx.Client(base_url=url, timeout=REQUEST_DEADLINE_S)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def ask(question: SpokenQuestion) -> str:
+        sound = base64.b64encode(question.wav.read_bytes()).decode()
+        content: list[dict[str, object]] = []
+        if question.picture:
+            picture = base64.b64encode(question.picture.read_bytes()).decode()
+            content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}})
+        content.append({"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}})
+        body = {"model": "vita-tiny", "messages": [{"role": "user", "content": content}]}
+        response = client.post("/v1/chat/completions", json=body, headers=headers)
+        response.raise_for_status()
+        return response.json()["choices"][0]["message"]["content"] or "(noise)"
+
+    return ask
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", type=Path, default=HELD_OUT)
+    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/tiny"))
+    parser.add_argument("--url", default="")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--least", type=float, default=0.5)
+    options = parser.parse_args()
+    prompt = SYSTEM_PROMPT_PATH.read_text(encoding="utf-8").strip()
+    ask = ask_stack(options.url, options.key) if options.url else ask_offline(options.checkpoint, prompt)
+    questions, right = load_questions(options.set), 0
+    for question in questions:
+        said = ask(question)
+        right += is_right(question.expected, said)
+        mark = "right" if is_right(question.expected, said) else "WRONG"
+        print(f"{mark}  {question.text}  →  {said}" + ("" if mark == "right" else f"  (not: {question.expected})"))
+    print(json.dumps({"set": options.set.name, "questions": len(questions), "right": right}))
+    raise SystemExit(0 if right >= options.least * len(questions) else 1)
+
+
+if __name__ == "__main__":
+    main()

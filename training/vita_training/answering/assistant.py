@@ -1,0 +1,76 @@
+"""The parts that learn together in the last stage: projector, adapter and language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from vita15.config import VitaConfig
+from vita15.llm import build_llm, embed
+from vita15.speech_encoder import SpeechEncoder
+from vita15.vision_encoder import VisionEncoder
+from vita_training.answering.splice import IGNORED, Row, pad
+
+EMBEDDING_DEVIATION = 0.3  # of the text table at the start: near the media embeddings' size
+
+
+class Assistant(nn.Module):
+    """All of VITA but its voice. The vision tower and the speech encoder's blocks stay as they were pretrained."""
+
+    def __init__(self, config: VitaConfig) -> None:
+        super().__init__()
+        self.vision = VisionEncoder(config.vision_encoder)
+        self.speech = SpeechEncoder(config.speech_encoder)
+        self.llm = build_llm(config.llm, attention="eager")  # trains faster than sdpa in bf16 on a CPU
+        nn.init.normal_(self.llm.model.embed_tokens.weight, std=EMBEDDING_DEVIATION)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """The parameters of the last stage."""
+        parts = (self.vision.projector, self.speech.adapter, self.llm)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def load_pretrained(self, folder: Path) -> None:
+        """Take the encoders from the earlier stages' folders."""
+        self.vision.load_state_dict(torch.load(folder / "seeing/encoder.pt", weights_only=True))
+        listener = torch.load(folder / "hearing/listener.pt", weights_only=True)
+        prefix = "encoder."
+        self.speech.load_state_dict({k.removeprefix(prefix): v for k, v in listener.items() if k.startswith(prefix)})
+
+    def embeddings(self, rows: list[Row], ids: Tensor) -> Tensor:
+        """Put media into the text's embeddings: ids (B, T) → (B, T, embed)."""
+        embedded = embed(self.llm, ids)
+        pictures = [(i, start, features) for i, row in enumerate(rows) for start, features in row.pictures]
+        clips = [(i, start, frames) for i, row in enumerate(rows) for start, frames in row.clips]
+        if pictures:
+            projected = self.vision.projector(torch.cat([features for *_, features in pictures]).float())
+            embedded = _put(embedded, projected, [(i, start, len(features)) for i, start, features in pictures])
+        if clips:
+            lengths = torch.tensor([len(frames) for *_, frames in clips])
+            padded = pad_sequence([frames.float() for *_, frames in clips], batch_first=True)
+            adapted, counts = self.speech.adapt(padded, lengths)
+            kept = torch.cat([row[:n] for row, n in zip(adapted, counts.tolist(), strict=True)])
+            spans = [(i, start, n) for (i, start, _), n in zip(clips, counts.tolist(), strict=True)]
+            embedded = _put(embedded, kept, spans)
+        return embedded
+
+    def loss(self, rows: list[Row]) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy of answers; and the share of learnt tokens, and of state marks, that come out right."""
+        ids, labels = pad(rows)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = self.llm.model(inputs_embeds=self.embeddings(rows, ids), use_cache=False).last_hidden_state
+            is_learnt = labels[:, 1:] != IGNORED
+            logits = self.llm.lm_head(hidden[:, :-1][is_learnt]).float()
+        targets = labels[:, 1:][is_learnt]
+        right = (logits.argmax(-1) == targets).float()
+        return functional.cross_entropy(logits, targets), {"right": right.mean().item()}
+
+
+def _put(embedded: Tensor, rows: Tensor, spans: list[tuple[int, int, int]]) -> Tensor:
+    """Write rows (n, embed) over (batch index, start, count) spans."""
+    batch = torch.cat([torch.full((count,), index) for index, _, count in spans])
+    position = torch.cat([torch.arange(start, start + count) for _, start, count in spans])
+    return embedded.index_put((batch, position), rows.to(embedded.dtype))

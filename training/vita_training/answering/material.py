@@ -1,0 +1,122 @@
+"""What the frozen encoders make of pictures and clips, computed once: the language model trains on these."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from vita15.config import TINY
+from vita15.speech_encoder import Mode, SpeechEncoder
+from vita15.vision_encoder import VisionEncoder
+from vita_training.hearing.augment import heard, noise_bank
+from vita_training.hearing.pretrain import as_float, make_batch
+from vita_training.seeing.picture_pool import make_pool
+from vita_training.world.language import OPENINGS
+from vita_training.world.recordings import DEFAULT_PATH, Recordings
+from vita_training.world.scenes import Scene
+from vita_training.world.sounds import Samples, sample_sound
+
+PICTURES = 14_000
+LARGE_SHARE = 0.07
+SOUNDS = 1500
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pictures as the vision tower leaves them."""
+
+    scenes: list[Scene]
+    features: list[Tensor]  # (tiles × tokens, 4 × hidden) bfloat16 each
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Clips as the speech encoder leaves them, before the adapter."""
+
+    takes: dict[str, list[Tensor]]  # question → (T, hidden) bfloat16 each
+    sounds: list[Tensor]
+
+
+@torch.no_grad()
+def see_pictures(encoder: VisionEncoder, seed: int, count: int = PICTURES) -> Seen:
+    """Draw pictures and encode them."""
+    encoder.eval()
+    pool = make_pool(random.Random(seed), count, LARGE_SHARE, TINY.vision_encoder)
+    features: list[Tensor] = []
+    for first in range(0, count, _BATCH):
+        pictures = pool[first : first + _BATCH]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            encoded = encoder.features(torch.cat([p.tiles for p in pictures]).float())
+        sizes = [len(p.tiles) for p in pictures]
+        features += [part.flatten(0, 1).bfloat16().clone() for part in encoded.split(sizes)]
+    return Seen([p.scene for p in pool], features)
+
+
+def hear_recordings(encoder: SpeechEncoder, recordings: Recordings, seed: int, modes: list[Mode]) -> Heard:
+    """Encode every take once for each of `modes`, each time with other noise and silence; and other sounds."""
+    rng = random.Random(seed)
+    noises = noise_bank(rng)
+    order = sorted(range(len(recordings.texts)), key=lambda i: len(recordings.take(i)))
+    takes: dict[str, list[Tensor]] = {}
+    for mode in modes:
+        clips = [as_float(recordings.take(i)) for i in order]
+        for index, frames in zip(order, encode_clips(encoder, clips, rng, noises, mode), strict=True):
+            takes.setdefault(without_opening(recordings.texts[index]), []).append(frames)
+    sounds = [sample_sound(rng) for _ in range(SOUNDS)]
+    return Heard(takes, encode_clips(encoder, sounds, rng, noises, modes[0]))
+
+
+@torch.no_grad()
+def encode_clips(
+    encoder: SpeechEncoder, clips: list[Samples], rng: random.Random, noises: list[Samples], mode: Mode
+) -> list[Tensor]:
+    """Augment and encode clips, without the adapter."""
+    encoder.eval()
+    encoded: list[Tensor] = []
+    for first in range(0, len(clips), _BATCH):
+        changed = [heard(c, rng, noises, is_clean=rng.random() < 0.25) for c in clips[first : first + _BATCH]]
+        batch = make_batch(changed, [])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            frames, lengths = encoder.encode_frames(batch.features, batch.lengths, mode)
+        encoded += [row[:n].bfloat16().clone() for row, n in zip(frames, lengths.tolist(), strict=True)]
+    return encoded
+
+
+def without_opening(text: str) -> str:
+    """ "Stop. Where is it?" → "Where is it?"."""
+    for opening in OPENINGS:
+        if text.startswith(f"{opening} "):
+            return text[len(opening) + 1 :]
+    return text
+
+
+def load(path: Path) -> tuple[Seen, Heard]:
+    """Read what `main` wrote."""
+    stored = torch.load(path, weights_only=False)  # our own file, made on this machine a moment ago
+    return cast(Seen, stored["seen"]), cast(Heard, stored["heard"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".vita/training"))
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    folder: Path = options.folder
+    vision, speech = VisionEncoder(TINY.vision_encoder, attention="eager"), SpeechEncoder(TINY.speech_encoder)
+    vision.load_state_dict(torch.load(folder / "seeing/encoder.pt", weights_only=True))
+    listener = torch.load(folder / "hearing/listener.pt", weights_only=True)
+    speech.load_state_dict({k[8:]: v for k, v in listener.items() if k.startswith("encoder.")})
+    heard_clips = hear_recordings(speech, Recordings.load(DEFAULT_PATH), options.seed, ["stream", "stream", "full"])
+    torch.save({"seen": see_pictures(vision, options.seed), "heard": heard_clips}, folder / "material.pt")
+
+
+if __name__ == "__main__":
+    main()
