@@ -21,7 +21,7 @@ class Settings:
 
     max_body_bytes: int = 32 * MIB  # a chat completion, and a WebSocket message: 15 MiB of audio as base64
     max_audio_s: float = 30.0  # one recorded question, or one utterance committed by hand
-    max_image_bytes: int = 3 * MIB  # compressed; one message to the orchestrator holds 4 MiB
+    max_image_bytes: int = 8 * MIB  # compressed; as much as the orchestrator takes
     max_image_pixels: int = 25_000_000  # decoded: 75 MB
     max_text_bytes: int = 65_536  # one message or the instructions; far more than the context holds
     max_messages: int = 256  # of one chat completion

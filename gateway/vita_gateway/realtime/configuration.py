@@ -16,7 +16,10 @@ from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita_gateway.media.live_audio import AudioFormat
 from vita_gateway.parsing import parse_model
 
-MAX_OUTPUT_TOKENS = 4096  # what "inf" means: the API's own bound for numbers
+MAX_OUTPUT_TOKENS = 4096  # the API's own bound
+# What the conversation takes; the API allows a little more, and stock clients should not fail for it.
+THRESHOLDS = (0.05, 0.95)
+MAX_PREFIX_MS = 2000
 VOICE = "vita"  # the model has one voice; other names are taken for it, since stock clients send OpenAI's
 # Our endpointing waits for silence; eagerness only says for how long.
 EAGERNESS_SILENCE_MS = {"low": 1000, "medium": 500, "auto": 500, "high": 300}
@@ -114,9 +117,11 @@ def updated(current: SessionConfiguration, patch: Mapping[str, object]) -> Sessi
     return parse_model(SessionConfiguration, whole)
 
 
-def conversation_configuration(session: SessionConfiguration) -> wire.SessionConfiguration:
-    """Return what the conversation is told."""
-    limit = MAX_OUTPUT_TOKENS if session.max_output_tokens == "inf" else session.max_output_tokens
+def conversation_configuration(
+    session: SessionConfiguration, longest_answer: int | None = None
+) -> wire.SessionConfiguration:
+    """Return what the conversation is told; `longest_answer` is what "inf" means to it, where that is known."""
+    limit = longest_answer if session.max_output_tokens == "inf" else session.max_output_tokens
     return wire.SessionConfiguration(
         instructions=session.instructions,
         modality=wire.MODALITY_AUDIO if session.is_spoken else wire.MODALITY_TEXT,
@@ -176,8 +181,8 @@ def _turn_detection(chosen: ServerVad | SemanticVad | None) -> wire.TurnDetectio
     defaults = chosen if isinstance(chosen, ServerVad) else ServerVad(type="server_vad")
     return wire.TurnDetection(
         is_enabled=True,
-        threshold=defaults.threshold,
-        prefix_padding_ms=defaults.prefix_padding_ms,
+        threshold=min(max(defaults.threshold, THRESHOLDS[0]), THRESHOLDS[1]),
+        prefix_padding_ms=min(defaults.prefix_padding_ms, MAX_PREFIX_MS),
         silence_duration_ms=silence_ms,
         is_response_created=chosen.create_response,
         is_response_interrupted=chosen.interrupt_response,

@@ -51,6 +51,11 @@ class Ledger:
             self._open.popitem(last=False)
         return name
 
+    def kind_of(self, name: str) -> str | None:
+        """Return what was asked under `name`."""
+        asked = self._open.get(name)
+        return asked.kind if asked else None
+
     def settle(self, kind: str, key: str | None = None) -> Asked | None:
         """Take out the oldest request of a kind, and of a key where one is given."""
         for name, asked in self._open.items():

@@ -62,12 +62,14 @@ class RealtimeSession:
         self._around = around
         self._outbox = outbox
         self._configuration = SessionConfiguration()
+        self._confirmed = self._configuration  # the latest that is in effect
+        self._longest_answer: int | None = None  # the service's own limit, once it has said so
         self._ledger = Ledger()
         self._translation = Translation(self._ledger, self._configuration)
         self._link = Link(
             around.orchestrator,
             around.metadata,
-            lambda: conversation_configuration(self._configuration),
+            lambda: conversation_configuration(self._configuration, self._longest_answer),
             session_id=around.session_id,
         )
         self._microphone = InputAudio(self._configuration.audio.input.format.type)
@@ -140,10 +142,12 @@ class RealtimeSession:
 
     async def _connected(self, opened: wire.Opened) -> None:
         if not self._is_open.is_set():
-            if opened.configuration.HasField("instructions"):
-                effective = {"instructions": opened.configuration.instructions}
-                self._configuration = self._configuration.model_copy(update=effective)
-                self._translation.configuration = self._configuration
+            effective = opened.configuration
+            if effective.HasField("instructions"):
+                self._use(self._configuration.model_copy(update={"instructions": effective.instructions}))
+            if effective.HasField("max_output_tokens"):
+                self._longest_answer = effective.max_output_tokens
+            self._confirmed = self._configuration
             await self._outbox.put(self._session_event("session.created", self._configuration))
             self._is_open.set()
         while self._unconfirmed:  # a resumed conversation was opened with all that was asked for
@@ -153,6 +157,9 @@ class RealtimeSession:
         if response.HasField("configured"):
             await self._confirm()
             return
+        if self._ledger.kind_of(response.failure.client_event_id) == "session.update":
+            self._unconfirmed.popleft()
+            self._use(self._unconfirmed[-1] if self._unconfirmed else self._confirmed)
         if response.HasField("audio_committed") or response.HasField("audio_cleared"):
             self._uncommitted_ms = 0.0
         for event in self._translation.translate(response):
@@ -167,8 +174,15 @@ class RealtimeSession:
     async def _confirm(self) -> None:
         self._ledger.settle("session.update")
         if self._unconfirmed:
-            confirmed = self._unconfirmed.popleft()
-            await self._outbox.put(self._session_event("session.updated", confirmed))
+            self._confirmed = self._unconfirmed.popleft()
+            await self._outbox.put(self._session_event("session.updated", self._confirmed))
+
+    def _use(self, configuration: SessionConfiguration) -> None:
+        """Go by this configuration from now on."""
+        if configuration.audio.input.format != self._configuration.audio.input.format:
+            self._microphone = InputAudio(configuration.audio.input.format.type)
+        self._configuration = configuration
+        self._translation.configuration = configuration
 
     def _session_event(self, kind: str, session: SessionConfiguration) -> server_events.Event:
         shown = session_object(session, self._link.session_id, self._around.model, self._expires_at_s)
@@ -229,12 +243,9 @@ class RealtimeSession:
             raise dataclasses.replace(problem, param=param) from problem
         if changed.instructions is not None:
             self._around.media.text("session.instructions", changed.instructions)
-        if changed.audio.input.format != self._configuration.audio.input.format:
-            self._microphone = InputAudio(changed.audio.input.format.type)
-        self._configuration = changed
-        self._translation.configuration = changed
+        self._use(changed)
         self._unconfirmed.append(changed)
-        configure = wire.Configure(configuration=conversation_configuration(changed))
+        configure = wire.Configure(configuration=conversation_configuration(changed, self._longest_answer))
         await self._ask(kind, event, wire.ConverseRequest(configure=configure))
 
     async def _append(self, event: client.AudioAppend) -> None:

@@ -151,7 +151,9 @@ class Translation:
 
     def _add(self, added: wire.ItemAdded) -> list[Event]:
         item, previous = added.item, added.previous_item_id or None
-        self._ledger.settle("conversation.item.create", item.item_id)
+        is_clients = self._ledger.settle("conversation.item.create", item.item_id) is not None
+        if not is_clients and any(part.HasField("audio") for part in item.parts):
+            return []  # an utterance: clients want to hear that it was committed first, and `audio_committed` tells all
         for answer in self.answers.values():
             if answer.item_id == item.item_id:
                 # An answer's item opens with its first word: until then it may turn out to have none.
