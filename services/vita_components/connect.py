@@ -57,7 +57,7 @@ async def connect(
     if unknown or missing:
         raise ValueError(f"endpoints: unknown {sorted(unknown)}, without an address {missing}")
     pools = {name: Pool(name, endpoints[name], settings) for name in NAMES}
-    watching = asyncio.gather(*(pool.watch() for pool in pools.values()))
+    watching = asyncio.create_task(_watch(pools), name="watch components")
     watching.add_done_callback(_report)
     try:
         yield ConnectedComponents(
@@ -75,7 +75,13 @@ async def connect(
             await pool.close()
 
 
-def _report(watching: asyncio.Future[list[None]]) -> None:
+async def _watch(pools: Mapping[str, Pool]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for pool in pools.values():
+            tasks.create_task(pool.watch())
+
+
+def _report(watching: asyncio.Task[None]) -> None:
     """A watch that ends by itself is a defect: nothing would be found well or lost any more."""
     if not watching.cancelled():
         logger.critical("endpoints are not watched any more", exc_info=watching.exception())
