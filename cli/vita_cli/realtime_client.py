@@ -1,0 +1,352 @@
+"""A client of the public Realtime API: connects, speaks as a microphone would, and takes down what it hears and when.
+
+Reading goes on in the background, so that one can speak while an answer is coming in. Times are those of `now`, in
+seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+RATE_HZ = 24_000
+BYTES_PER_MS = RATE_HZ // 1000 * 2
+FRAME_MS = 20  # what sound cards hand over; short enough that pacing adds nothing to what is measured
+OPEN_S = 10.0
+BURST_MS = 100  # a piece of sound sent without pacing
+
+T = TypeVar("T")
+Event = dict[str, object]
+Now = Callable[[], float]
+
+
+class RealtimeError(Exception):
+    """The conversation cannot go on; the message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event, and when it came."""
+
+    kind: str
+    event: Event
+    at_s: float
+
+
+@dataclass(slots=True)
+class Answer:
+    """One response as it came in."""
+
+    response_id: str
+    created_s: float
+    text: str = ""
+    sound: bytearray = field(default_factory=bytearray)  # 24 kHz, 16 bits
+    arrivals: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])  # when, ms of sound
+    first_text_s: float | None = None
+    first_audio_s: float | None = None
+    last_audio_s: float | None = None
+    done_s: float | None = None
+    status: str = "in_progress"
+    reason: str = ""
+    problem: str = ""  # what failed, in the server's words
+    measured: Event = field(default_factory=dict[str, object])  # the server's own times
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.done_s is not None
+
+    @property
+    def audio_ms(self) -> int:
+        """Length of its sound."""
+        return len(self.sound) // BYTES_PER_MS
+
+
+class RealtimeClient:
+    """One session. Use `connected`."""
+
+    def __init__(self, socket: ClientConnection, now: Now) -> None:
+        self.events: list[Received] = []
+        self.answers: list[Answer] = []
+        self._socket = socket
+        self.now = now
+        self._changed = asyncio.Condition()
+        self._closed = ""
+
+    @property
+    def session_id(self) -> str:
+        """The session's name, once it has been created."""
+        created = next((one for one in self.events if one.kind == "session.created"), None)
+        return str(_object(created.event, "session").get("id", "")) if created else ""
+
+    async def send(self, kind: str, **fields: object) -> None:
+        """Send one event.
+
+        Raises:
+            RealtimeError: the connection is closed.
+        """
+        try:
+            await self._socket.send(json.dumps({"type": kind, **fields}))
+        except ConnectionClosed as error:
+            raise RealtimeError(f"the server closed the connection: {_closing(error)}") from error
+
+    async def configure(self, **session: object) -> None:
+        """Change the session, and wait until that is in effect."""
+        seen = len(self.events)
+        await self.send("session.update", session={"type": "realtime", **session})
+        await self.wait_for("session.updated", since=seen)
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send 24 kHz samples at once."""
+        for start in range(0, len(pcm), BURST_MS * BYTES_PER_MS):
+            piece = pcm[start : start + BURST_MS * BYTES_PER_MS]
+            await self.send("input_audio_buffer.append", audio=base64.b64encode(piece).decode())
+
+    async def send_image(self, picture: bytes, *, detail: str = "auto") -> None:
+        """Show a JPEG or PNG."""
+        kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+        url = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+        await self._create_item({"type": "input_image", "image_url": url, "detail": detail})
+
+    async def send_text(self, text: str) -> None:
+        """Say something in writing; it asks for no answer by itself."""
+        await self._create_item({"type": "input_text", "text": text})
+
+    async def wait_for(self, *kinds: str, since: int = 0, timeout_s: float = 30.0) -> Received:
+        """Return the first event of one of these kinds from number `since` on.
+
+        Raises:
+            RealtimeError: the server said that something is wrong, closed the connection, or nothing came in time.
+        """
+
+        def found() -> Received | None:
+            return next((one for one in self.events[since:] if one.kind in kinds), None)
+
+        return await self._wait(found, timeout_s, " or ".join(kinds))
+
+    async def wait_for_answer(
+        self, is_wanted: Callable[[Answer], bool], *, since: int = 0, timeout_s: float = 60.0
+    ) -> Answer:
+        """Return the first answer from number `since` on that is as wanted, as soon as it is.
+
+        Raises:
+            RealtimeError: as in `wait_for`.
+        """
+
+        def found() -> Answer | None:
+            return next((answer for answer in self.answers[since:] if is_wanted(answer)), None)
+
+        return await self._wait(found, timeout_s, "an answer")
+
+    async def read(self) -> None:
+        """Take down what comes, until the connection ends."""
+        try:
+            async for message in self._socket:
+                event = cast("Event", json.loads(message))
+                self._note(Received(str(event.get("type")), event, self.now()))
+                async with self._changed:
+                    self._changed.notify_all()
+            self._closed = "the session is over"
+        except ConnectionClosed as error:
+            self._closed = _closing(error)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _wait(self, found: Callable[[], T | None], timeout_s: float, what: str) -> T:
+        wanted: T | None = None
+
+        def is_over() -> bool:
+            nonlocal wanted
+            wanted = found()
+            return wanted is not None or bool(self._closed) or self._problem() is not None
+
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(is_over)
+        except TimeoutError as error:
+            raise RealtimeError(f"the server sent no {what} within {timeout_s:g} s") from error
+        if wanted is not None:
+            return wanted
+        raise RealtimeError(self._problem() or f"the server closed the connection: {self._closed}")
+
+    def _problem(self) -> str | None:
+        """Return the first thing that the server found wrong."""
+        failed = next((one for one in self.events if one.kind == "error"), None)
+        return str(_object(failed.event, "error").get("message", "unknown error")) if failed else None
+
+    async def _create_item(self, content: Event) -> None:
+        seen = len(self.events)
+        item = {"type": "message", "role": "user", "content": [content]}
+        await self.send("conversation.item.create", item=item)
+        await self.wait_for("conversation.item.done", since=seen)
+
+    def _note(self, received: Received) -> None:
+        self.events.append(received)
+        event = received.event
+        if received.kind == "response.created":
+            response = _object(event, "response")
+            self.answers.append(Answer(str(response.get("id")), received.at_s))
+            return
+        response_id = event.get("response_id") or _object(event, "response").get("id")
+        answer = next((one for one in self.answers if one.response_id == response_id), None)
+        if answer is None:
+            return
+        if received.kind in ("response.output_audio_transcript.delta", "response.output_text.delta"):
+            answer.text += str(event.get("delta", ""))
+            answer.first_text_s = answer.first_text_s or received.at_s
+        elif received.kind == "response.output_audio.delta":
+            samples = base64.b64decode(str(event.get("delta", "")))
+            answer.sound += samples
+            answer.arrivals.append((received.at_s, len(samples) // BYTES_PER_MS))
+            answer.first_audio_s = answer.first_audio_s or received.at_s
+            answer.last_audio_s = received.at_s
+        elif received.kind == "response.done":
+            _finish(answer, _object(event, "response"), received.at_s)
+
+
+class Microphone:
+    """Sound as a sound card gives it: a frame at a time, in real time, silence when nothing is said."""
+
+    def __init__(self, client: RealtimeClient, now: Now = time.monotonic) -> None:
+        self._client = client
+        self.now = now
+        self._waiting = bytearray()
+        self._is_said = asyncio.Event()
+        self._problem: RealtimeError | None = None
+
+    async def say(self, pcm: bytes) -> float:
+        """Speak 24 kHz samples; return when the last of them had been sent.
+
+        Raises:
+            RealtimeError: the connection was closed meanwhile.
+        """
+        self._waiting += pcm
+        self._is_said.clear()
+        await self._is_said.wait()
+        if self._problem is not None:
+            raise self._problem
+        return self.now()
+
+    async def run(self) -> None:
+        """Send frames until cancelled, or the connection closes."""
+        try:
+            await self._send_frames()
+        except RealtimeError as problem:
+            self._problem = problem
+            self._is_said.set()
+
+    async def _send_frames(self) -> None:
+        """Send frames in real time; a late one is followed by the next at once, so that no sound is lost."""
+        due_s = self.now()
+        size = FRAME_MS * BYTES_PER_MS
+        while True:
+            frame = bytes(self._waiting[:size])
+            del self._waiting[:size]
+            await self._client.send(
+                "input_audio_buffer.append", audio=base64.b64encode(frame.ljust(size, b"\0")).decode()
+            )
+            due_s += FRAME_MS / 1000
+            await asyncio.sleep(max(0.0, due_s - self.now()))
+            if not self._waiting:
+                self._is_said.set()
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str, *, api_key: str = "", model: str = "vita", now: Now = time.monotonic
+) -> AsyncGenerator[RealtimeClient, None]:
+    """Hold a session with the server at `url` (http or ws), open and greeted, inside the block.
+
+    Raises:
+        RealtimeError: the server cannot be reached, or does not let us in.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        socket = await connect(
+            realtime_url(url, model),
+            additional_headers=headers,
+            open_timeout=OPEN_S,
+            max_size=None,
+            compression=None,
+            proxy=None,
+        )
+    except InvalidStatus as error:
+        raise RealtimeError(f"{url} refused the connection: {_refusal(error)}") from error
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, EOFError) as error:
+        raise RealtimeError(f"{url} cannot be reached; is the stack up (vita up)?") from error
+    async with socket:
+        client = RealtimeClient(socket, now)
+        reading = asyncio.create_task(client.read())
+        try:
+            await client.wait_for("session.created", timeout_s=OPEN_S)
+            yield client
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def microphone(client: RealtimeClient, now: Now = time.monotonic) -> AsyncGenerator[Microphone, None]:
+    """Keep a microphone on inside the block."""
+    one = Microphone(client, now)
+    running = asyncio.create_task(one.run())
+    try:
+        yield one
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def realtime_url(url: str, model: str) -> str:
+    """Return the WebSocket's URL for a server's.
+
+    Raises:
+        RealtimeError: it is not a URL of http, https, ws or wss.
+    """
+    parts = urlsplit(url)
+    schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+    if parts.scheme not in schemes or not parts.netloc:
+        raise RealtimeError(f"{url!r} is not a URL like http://127.0.0.1:8080")
+    path = parts.path.rstrip("/")
+    if not path.endswith("/v1/realtime"):
+        path = f"{path.removesuffix('/v1')}/v1/realtime"
+    return f"{schemes[parts.scheme]}://{parts.netloc}{path}?model={model}"
+
+
+def _finish(answer: Answer, response: Event, at_s: float) -> None:
+    details = _object(response, "status_details")
+    answer.done_s = at_s
+    answer.status = str(response.get("status"))
+    answer.reason = str(details.get("reason", ""))
+    answer.problem = str(_object(details, "error").get("message", ""))
+    answer.measured = _object(response, "vita")
+
+
+def _object(event: Event, key: str) -> Event:
+    value = event.get(key)
+    return cast("Event", value) if isinstance(value, dict) else {}
+
+
+def _closing(error: ConnectionClosed) -> str:
+    received = error.rcvd
+    return f"{received.code} {received.reason}".strip() if received else "without a word"
+
+
+def _refusal(error: InvalidStatus) -> str:
+    """Return the server's own words for refusing, or its status."""
+    try:
+        body = cast("object", json.loads(error.response.body or b""))
+    except ValueError:
+        body = None
+    problem = _object(cast("Event", body), "error") if isinstance(body, dict) else {}
+    return str(problem.get("message") or f"HTTP {error.response.status_code}")
