@@ -27,6 +27,7 @@ EARLIEST_FINAL_S = 0.03  # after the request came
 SWEEP_S = 0.05  # between two looks for clients that have gone
 METRICS_S = 1.0
 MAX_OUTBOX = 8192  # answers not yet given to Triton; an engine that is that far ahead waits
+MAX_OPS = 16  # label values of a metric: a model knows fewer, clients might send any
 FIRST_OUTPUT_BUCKETS_S = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
 
 
@@ -208,6 +209,7 @@ class _Metrics:
 
     def first_output(self, op: str, seconds: float) -> None:
         """Count a first answer."""
+        op = op if op in self._by_op or len(self._by_op) < MAX_OPS else "other"
         if op not in self._by_op:
             labels = {**self._labels, "op": op or "infer"}
             self._by_op[op] = self._first.Metric(labels=labels, buckets=FIRST_OUTPUT_BUCKETS_S)

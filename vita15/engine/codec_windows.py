@@ -47,7 +47,9 @@ class CodecWindows:
         config = load_manifest(folder).component_config()
         if not isinstance(config, CodecConfig):
             raise CheckpointError(f"{folder}: not a codec decoder")
-        return cls(load_into(CodecDecoder(config), folder).to(device))
+        windows = cls(load_into(CodecDecoder(config), folder).to(device))
+        windows.decode([Window(np.zeros(2 * config.context_codes, dtype=np.int32), 0, 1)])  # first runs are slow
+        return windows
 
     def decode(self, windows: Sequence[Window]) -> list[NDArray[np.int16] | BadRequest]:
         """Decode windows, those of one length together.

@@ -69,7 +69,9 @@ class SpeechEncoderEngine(Worker):
         config = load_manifest(folder).component_config()
         if not isinstance(config, SpeechEncoderConfig):
             raise CheckpointError(f"{folder}: not a speech encoder")
-        return cls(load_into(SpeechEncoder(config), folder).to(device), max_sessions)
+        encoder = load_into(SpeechEncoder(config), folder).to(device)
+        SpeechEncoderStream(encoder).push(torch.zeros(TURN_SAMPLES))  # the first run of every kernel is slow
+        return cls(encoder, max_sessions)
 
     def open(self, key: str, reply: Reply) -> None:
         """Open an utterance; one that exists under this key is dropped."""

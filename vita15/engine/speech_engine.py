@@ -99,7 +99,15 @@ class SpeechEngine(Worker):
         if not isinstance(config, SpeechDecoderConfig):
             raise CheckpointError(f"{folder}: not a speech decoder")
         decoder = load_into(SpeechDecoder(config, NAME), folder).to(device)
-        return cls(decoder, Tokenizer.from_file(tokenizer_path(folder)), limits)
+        engine = cls(decoder, Tokenizer.from_file(tokenizer_path(folder)), limits)
+        engine.warm_up()
+        return engine
+
+    def warm_up(self) -> None:
+        """Speak a little before the first clause comes: the first run of every kernel is slow."""
+        clause = Clause("warming up", 0, lambda event: self.cancel(clause))
+        self.speak(clause)
+        self.run_until_idle()
 
     def speak(self, clause: Clause) -> None:
         """Speak a clause; its chance depends on its seed only."""

@@ -103,7 +103,18 @@ class TextEngine(Worker):
         model = load_llm(folder, attention=NAME).to(device)  # pyright: ignore[reportArgumentType]  # wrongly typed there
         most = model.config.max_position_embeddings
         limits = TextLimits(max_sessions, min(max_context or most, most))
-        return cls(model, Tokenizer.from_file(tokenizer_path(folder)), limits)
+        engine = cls(model, Tokenizer.from_file(tokenizer_path(folder)), limits)
+        engine.warm_up()
+        return engine
+
+    def warm_up(self) -> None:
+        """Answer once before the first user asks: the first run of every kernel is slow."""
+        self.open("", _ignore)
+        self.ask("", AppendText("user", "warm " * PREFILL_ROWS), _ignore)
+        self.ask("", Generate(max_tokens=4, states=("speech",)), _ignore)
+        self.run_until_idle()
+        self.end("")
+        self.run_until_idle()
 
     def open(self, key: str, reply: Reply) -> None:
         """Open a session with an empty context; one that exists under this key is ended."""
@@ -298,3 +309,7 @@ class TextEngine(Worker):
             self._readers.append(session)
         elif is_reader and not session.context.pending:
             self._readers.remove(session)
+
+
+def _ignore(event: TextEvent) -> None:
+    """Answer to nobody."""

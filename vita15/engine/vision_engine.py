@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from vita15.checkpoint import load_into, load_manifest
@@ -64,7 +65,10 @@ class VisionEngine(Worker):
         config = load_manifest(folder).component_config()
         if not isinstance(config, VisionEncoderConfig):
             raise CheckpointError(f"{folder}: not a vision encoder")
-        return cls(load_into(VisionEncoder(config), folder).to(device))
+        engine = cls(load_into(VisionEncoder(config), folder).to(device))
+        with torch.inference_mode():  # the first run of every kernel is slow
+            engine._encoder(torch.zeros(1, 3, config.tile_px, config.tile_px, device=device))
+        return engine
 
     def encode(self, picture: Picture) -> None:
         """Encode a picture."""
