@@ -1,0 +1,237 @@
+"""One answer: think, speak, and send what comes of it, all at once and each stage a little ahead of the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita.media.v1.media_pb2 import AUDIO_ENCODING_PCM_S16LE, AudioChunk
+from vita_runtime import tracing
+from vita_sessions.session import Mark
+
+from vita_orchestrator.channel import Channel, together
+from vita_orchestrator.components import Components, FinishReason, GenerationEnd, Judgement, QueryState, Sampling
+from vita_orchestrator.context import ContextKeeper, Plan
+from vita_orchestrator.measures import STAGE
+from vita_orchestrator.patience import Outages, Patience
+from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks
+from vita_orchestrator.policy import Policy
+from vita_orchestrator.speakable import Clause, ClauseCutter
+from vita_orchestrator.speaking import (
+    BYTES_PER_MS,
+    CLAUSE_BOUND,
+    SOUND_BOUND,
+    WINDOW_BOUND,
+    ClauseSound,
+    ClauseWindow,
+    decode,
+    voice,
+)
+from vita_orchestrator.thinking import Thought, think
+
+STATES: dict[QueryState, wire.QueryState] = {
+    QueryState.SPEECH: wire.QUERY_STATE_SPEECH,
+    QueryState.TEXT: wire.QUERY_STATE_TEXT,
+    QueryState.NOISE: wire.QUERY_STATE_NOISE,
+}
+OUTCOMES: dict[FinishReason, wire.ResponseOutcome] = {
+    FinishReason.STOP: wire.RESPONSE_OUTCOME_COMPLETED,
+    FinishReason.LENGTH: wire.RESPONSE_OUTCOME_LENGTH,
+    FinishReason.CANCELLED: wire.RESPONSE_OUTCOME_CANCELLED,
+    FinishReason.NOISE: wire.RESPONSE_OUTCOME_IGNORED,
+}
+PACE_CHECK_MS = 200  # a client's report may allow more before the clock does
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an answer is, and what there is of it so far."""
+
+    response_id: str
+    item_id: str
+    turn_id: str
+    generation: int
+    is_spoken: bool
+    is_paced: bool
+    is_out_of_band: bool
+    asked_s: float  # when the query was over
+    playback: Playback
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    text: str = ""
+    pieces: list[Piece] = field(default_factory=list[Piece])
+    clauses: list[Spoken] = field(default_factory=list[Spoken])
+    made_ms: int = 0  # sound made, sent or not
+    is_whole: bool = False
+    usage: wire.Usage = field(default_factory=wire.Usage)
+    stage_times: wire.StageTimes = field(default_factory=wire.StageTimes)
+
+    def marks(self) -> list[Mark]:
+        """Tie its words to its sound and to the context; words without sound count as heard when they are out."""
+        if not self.is_spoken:
+            return [Mark(len(self.text), 0, self.pieces[-1].position)] if self.text else []
+        return marks(self.text, self.clauses, self.pieces, end_ms=self.made_ms if self.is_whole else NEVER_MS)
+
+
+Send = Callable[[Answer, Message], Awaitable[None]]
+
+
+class Answering:
+    """The work on one answer."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        sampling: Sampling,
+        keeper: ContextKeeper,
+        plan: Plan,
+        components: Components,
+        outages: Outages,
+        policy: Policy,
+        send: Send,
+    ) -> None:
+        self.answer = answer
+        self._sampling = sampling
+        self._keeper = keeper
+        self._plan = plan
+        self._components = components
+        self._policy = policy
+        self._send = send
+        self._now = outages.now
+        self._patience = Patience(outages)
+        self._outcome = wire.RESPONSE_OUTCOME_COMPLETED
+
+    async def run(self) -> wire.ResponseOutcome:
+        """Think and speak to the end; return how it ended. Cancelling stops every stage.
+
+        Raises:
+            VitaError: it failed; `answer` holds what there is of it.
+        """
+        clauses: Channel[Clause] = Channel(CLAUSE_BOUND)
+        windows: Channel[ClauseWindow] = Channel(WINDOW_BOUND)
+        sounds: Channel[ClauseSound] = Channel(SOUND_BOUND)
+        async with together() as tasks:
+            tasks.create_task(self._think(clauses))
+            if self.answer.is_spoken:
+                tasks.create_task(self._voice(clauses, windows))
+                tasks.create_task(self._decode(windows, sounds))
+                tasks.create_task(self._play(sounds))
+        self.answer.is_whole = True
+        return self._outcome
+
+    async def _think(self, clauses: Channel[Clause]) -> None:
+        cutter = ClauseCutter()
+        with tracing.span("llm"):
+            async with aclosing(think(self._keeper, self._plan, self._sampling, self._patience)) as events:
+                async for event in events:
+                    match event:
+                        case Judgement():
+                            await self._judged(event)
+                        case Thought():
+                            await self._thought(event, cutter, clauses)
+                        case GenerationEnd():
+                            self._outcome = OUTCOMES[event.reason]
+                            self.answer.usage.output_text_token_count = event.token_count
+        await self._put(clauses, cutter.finish())
+        await clauses.close()
+
+    async def _judged(self, judgement: Judgement) -> None:
+        usage, keeper = self.answer.usage, self._keeper
+        usage.input_audio_token_count = keeper.row_count("/sound")
+        usage.input_image_token_count = keeper.row_count("image/")
+        rows = usage.input_audio_token_count + usage.input_image_token_count
+        usage.input_text_token_count = keeper.position - rows
+        event = wire.QueryJudged(
+            response_id=self.answer.response_id,
+            state=STATES[judgement.state],
+            speech_probability=judgement.speech_probability,
+            text_probability=judgement.text_probability,
+            noise_probability=judgement.noise_probability,
+        )
+        await self._send(self.answer, event)
+
+    async def _thought(self, thought: Thought, cutter: ClauseCutter, clauses: Channel[Clause]) -> None:
+        answer = self.answer
+        while answer.pieces and answer.pieces[-1].text_end >= thought.text_end:
+            answer.pieces.pop()  # a replacement's context stands where it stands
+        answer.pieces.append(Piece(thought.text_end, thought.position))
+        if not thought.delta:
+            return
+        answer.text += thought.delta
+        self._first("first_text_ms", "llm_first_text")
+        await self._send(answer, wire.TextDelta(response_id=answer.response_id, text=thought.delta))
+        await self._put(clauses, cutter.feed(thought.delta))
+
+    async def _put(self, clauses: Channel[Clause], cut: list[Clause]) -> None:
+        if self.answer.is_spoken:
+            for clause in cut:
+                await clauses.put(clause)
+
+    async def _voice(self, clauses: Channel[Clause], windows: Channel[ClauseWindow]) -> None:
+        with tracing.span("speech_decoder"):
+            await voice(
+                clauses,
+                windows,
+                self._components.speech_decoder,
+                context_codes=self._components.codec_decoder.context_codes,
+                seed=self._sampling.seed,
+                patience=self._patience,
+                on_codes=self._coded,
+            )
+
+    def _coded(self, count: int) -> None:
+        self._first("first_code_ms", "speech_decoder_first_codes")
+        self.answer.usage.output_audio_token_count += count
+
+    async def _decode(self, windows: Channel[ClauseWindow], sounds: Channel[ClauseSound]) -> None:
+        with tracing.span("codec_decoder"):
+            await decode(windows, sounds, self._components.codec_decoder, patience=self._patience)
+
+    async def _play(self, sounds: Channel[ClauseSound]) -> None:
+        """Send sound in small pieces, only so far ahead of the listener."""
+        answer, text_start = self.answer, 0
+        spoken: Spoken | None = None
+        async for sound in sounds:
+            if spoken is None:
+                spoken = Spoken(text_start, sound.clause.end, answer.made_ms)
+                answer.clauses.append(spoken)
+                text_start = sound.clause.end
+            await self._send_sound(sound.samples)
+            if sound.is_last:
+                spoken.audio_end_ms = answer.made_ms
+                spoken = None
+
+    async def _send_sound(self, samples: bytes) -> None:
+        answer, size = self.answer, self._policy.max_audio_ms * BYTES_PER_MS
+        for start in range(0, len(samples), size):
+            piece = samples[start : start + size]
+            await self._until_wanted(answer.made_ms)
+            chunk = AudioChunk(
+                samples=piece,
+                sample_rate_hz=self._policy.answer_sample_rate_hz,
+                encoding=AUDIO_ENCODING_PCM_S16LE,
+            )
+            event = wire.AnswerAudio(response_id=answer.response_id, audio=chunk, start_ms=answer.made_ms)
+            await self._send(answer, event)
+            answer.made_ms += len(piece) // BYTES_PER_MS
+            answer.playback.sent(answer.made_ms)
+            self._first("first_audio_ms", "first_sound")
+            answer.stage_times.last_audio_ms = self._since_asked_ms()
+
+    async def _until_wanted(self, start_ms: int) -> None:
+        if not self.answer.is_paced:
+            return
+        while (early_ms := start_ms - self.answer.playback.played_ms() - self._policy.lead_ms) > 0:
+            await asyncio.sleep(min(early_ms, PACE_CHECK_MS) / 1000)
+
+    def _first(self, field_name: str, stage: str) -> None:
+        """Note a stage's first output."""
+        if not self.answer.stage_times.HasField(field_name):  # type: ignore[arg-type]
+            setattr(self.answer.stage_times, field_name, self._since_asked_ms())
+            STAGE.labels(stage).observe(self._now() - self.answer.asked_s)
+
+    def _since_asked_ms(self) -> int:
+        return int((self._now() - self.answer.asked_s) * 1000)

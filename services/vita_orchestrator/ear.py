@@ -1,0 +1,67 @@
+"""The microphone's end: keeps the last seconds of sound, judges voice, and says when the user speaks."""
+
+from __future__ import annotations
+
+from vita_orchestrator.endpointing import FRAME_MS, Decision, Endpointing, EndpointingLimits
+from vita_orchestrator.hearing import BYTES_PER_MS
+from vita_orchestrator.vad import VoiceActivity
+
+KEPT_MS = 3000  # the longest prefix (2 s), a hold (0.3 s) and an onset (0.1 s)
+
+
+class Ear:
+    """One session's microphone. Times count from the session's first sample."""
+
+    def __init__(self, voice_activity: VoiceActivity, limits: EndpointingLimits) -> None:
+        self._voice_activity = voice_activity
+        self._endpointing = Endpointing(limits)
+        self._kept = bytearray()
+        self._received_ms = 0.0
+        self._judged_ms = 0
+
+    @property
+    def now_ms(self) -> int:
+        """Sound received so far."""
+        return int(self._received_ms)
+
+    @property
+    def silence_ms(self) -> int:
+        """Silence that ends an utterance."""
+        return self._endpointing.limits.silence_ms
+
+    async def hear(self, samples: bytes) -> list[float]:
+        """Take more sound; return the voice probabilities to be judged one by one."""
+        self.keep(samples)
+        return await self._voice_activity.probabilities(samples)
+
+    def keep(self, samples: bytes) -> None:
+        """Take more sound without judging it."""
+        self._received_ms += len(samples) / BYTES_PER_MS
+        self._kept += samples
+        del self._kept[: max(0, len(self._kept) - KEPT_MS * BYTES_PER_MS)]
+
+    def judge(self, probability: float, *, is_answering: bool) -> Decision | None:
+        """Judge one frame."""
+        self._judged_ms += FRAME_MS
+        return self._endpointing.hear(probability, is_answering=is_answering)
+
+    def onset(self) -> tuple[bytes, int]:
+        """Return the sound since the voice began, with what is kept from before it, and when that starts in ms."""
+        age_ms = self._endpointing.onset_age_ms + self._endpointing.limits.prefix_ms
+        unjudged_ms = max(0.0, self._received_ms - self._judged_ms)
+        byte_count = min(len(self._kept), int(age_ms + unjudged_ms) * BYTES_PER_MS)
+        sound = bytes(self._kept[len(self._kept) - byte_count :])
+        return sound, int(self._received_ms - byte_count / BYTES_PER_MS)
+
+    def reset(self) -> None:
+        """Forget the voice that is being followed: its utterance is over."""
+        self._endpointing.reset()
+
+    def follow(self, limits: EndpointingLimits) -> None:
+        """Follow other limits from now on."""
+        self._endpointing.limits = limits
+
+    def forget(self) -> None:
+        """Forget the voice and the sound."""
+        self.reset()
+        self._kept.clear()

@@ -1,0 +1,123 @@
+"""When the user speaks, and when they have finished: voice probabilities in, decisions out. No I/O, no clock.
+
+Time is counted in voice-activity frames, that is in the sound itself, so the decisions do not depend on how the sound
+arrives. Two onsets are told apart. While nobody answers, an utterance starts after `MIN_SPEECH_MS` of voice: shorter
+blips are dropped unheard. While an answer runs, a voice first only *holds* it (after two frames, so that the listener
+perceives no delay), and is then confirmed by enough voice or rejected by silence or by time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+FRAME_SAMPLES = 512  # what the silero model takes at 16 kHz
+SAMPLE_RATE_HZ = 16_000
+FRAME_MS = FRAME_SAMPLES * 1000 // SAMPLE_RATE_HZ  # 32
+MIN_SPEECH_MS = 100  # less voice than this is a click, a tap, a breath
+HOLD_MS = 64  # two frames: one alone may be a glitch of the detector
+CONFIRM_MS = 240  # voiced; a cough's voiced part is shorter (measured on synthetic ones: 100-200 ms)
+HOLD_LIMIT_MS = 280  # keeps the gap that a rejected hold leaves under 300 ms
+REJECT_SILENCE_MS = 96  # three quiet frames within a hold: the voice is gone
+HYSTERESIS = 0.15  # speech goes on down to threshold - this, as silero's own iterator does
+
+
+class Decision(Enum):
+    """What the ear concludes."""
+
+    STARTED = auto()  # an utterance began (nobody was answering)
+    SUSPECTED = auto()  # a voice over an answer: hold it
+    CONFIRMED = auto()  # that voice is speech: interrupt
+    REJECTED = auto()  # that voice was nothing: go on
+    ENDED = auto()  # silence ended the utterance
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointingLimits:
+    """How a conversation wants its turns cut."""
+
+    threshold: float = 0.5
+    prefix_ms: int = 300
+    silence_ms: int = 500
+
+
+class _Phase(Enum):
+    QUIET = auto()
+    SUSPECT = auto()
+    SPEECH = auto()
+
+
+class Endpointing:
+    """Follows one microphone, frame by frame."""
+
+    def __init__(self, limits: EndpointingLimits) -> None:
+        self.limits = limits
+        self._phase = _Phase.QUIET
+        self._voiced_ms = 0
+        self._silent_ms = 0
+        self._suspect_ms = 0
+        self._age_ms = 0
+
+    @property
+    def onset_age_ms(self) -> int:
+        """How long ago, in sound, the voice began that is being followed."""
+        return self._age_ms
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether an utterance is open."""
+        return self._phase is _Phase.SPEECH
+
+    def reset(self) -> None:
+        """Forget the utterance, as when the client commits or clears it."""
+        self._phase = _Phase.QUIET
+        self._voiced_ms = self._silent_ms = self._suspect_ms = self._age_ms = 0
+
+    def hear(self, probability: float, *, is_answering: bool) -> Decision | None:
+        """Take one frame's voice probability; return what follows from it, if anything."""
+        is_voiced = probability >= self._floor()
+        self._age_ms += FRAME_MS
+        if is_voiced:
+            self._voiced_ms += FRAME_MS
+            self._silent_ms = 0
+        else:
+            self._silent_ms += FRAME_MS
+        if self._phase is _Phase.SPEECH:
+            return self._in_speech()
+        if self._phase is _Phase.SUSPECT:
+            return self._in_suspicion()
+        return self._in_quiet(is_voiced, is_answering)
+
+    def _floor(self) -> float:
+        is_open = self._phase is not _Phase.QUIET
+        return self.limits.threshold - HYSTERESIS if is_open else self.limits.threshold
+
+    def _in_quiet(self, is_voiced: bool, is_answering: bool) -> Decision | None:
+        if not is_voiced:
+            self._voiced_ms = self._age_ms = 0
+            return None
+        if is_answering and self._voiced_ms >= HOLD_MS:
+            self._phase = _Phase.SUSPECT
+            self._suspect_ms = 0
+            return Decision.SUSPECTED
+        if not is_answering and self._voiced_ms >= MIN_SPEECH_MS:
+            self._phase = _Phase.SPEECH
+            return Decision.STARTED
+        return None
+
+    def _in_suspicion(self) -> Decision | None:
+        self._suspect_ms += FRAME_MS
+        if self._voiced_ms >= CONFIRM_MS:
+            self._phase = _Phase.SPEECH
+            return Decision.CONFIRMED
+        is_out_of_time = self._suspect_ms + FRAME_MS > HOLD_LIMIT_MS
+        if self._silent_ms >= REJECT_SILENCE_MS or is_out_of_time:
+            self.reset()
+            return Decision.REJECTED
+        return None
+
+    def _in_speech(self) -> Decision | None:
+        if self._silent_ms < self.limits.silence_ms:
+            return None
+        self.reset()
+        return Decision.ENDED

@@ -1,0 +1,169 @@
+"""Hearing one utterance: sound goes to the speech encoder while it is still being spoken, embeddings are kept.
+
+The sound is kept as well, for the record and so that another replica can take over when one is lost: it is then told
+everything again, and gives the same rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from vita_runtime.errors import VitaError
+
+from vita_orchestrator.channel import together
+from vita_orchestrator.components import Embeddings, SpeechEncoder, Utterance
+from vita_orchestrator.patience import LOSS_PATIENCE_S, LOST, RETRY_S, Outages, Patience
+
+BYTES_PER_MS = 32  # 16 kHz, 16 bit
+CHUNK_BYTES = 160 * BYTES_PER_MS  # what the encoder turns into two embeddings at a time
+BURST_BYTES = 2000 * BYTES_PER_MS  # sound that waits already goes out in larger messages
+BLOCK_ROWS = 64  # 5 s: a long utterance enters the context in blocks, so that little is left to do at its end
+
+
+class Hearing:
+    """One utterance, from its onset to its embeddings; a source of rows for the context."""
+
+    def __init__(self, item_id: str, encoder: SpeechEncoder, outages: Outages) -> None:
+        self.item_id = item_id
+        self.samples = bytearray()
+        self._encoder = encoder
+        self._outages = outages
+        self._rows = bytearray()
+        self._width = 0
+        self._is_ended = False
+        self._ended_s = 0.0
+        self._is_complete = False
+        self._error: VitaError | None = None
+        self._changed = asyncio.Condition()
+        self._patience = Patience(outages)
+
+    @classmethod
+    def recorded(cls, item_id: str, samples: bytes, encoder: SpeechEncoder, outages: Outages) -> Hearing:
+        """Return the hearing of a sound that is there as a whole."""
+        hearing = cls(item_id, encoder, outages)
+        hearing.samples += samples
+        hearing._is_ended = True
+        hearing._ended_s = outages.now()
+        return hearing
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the encoder was lost and did not come back: a new hearing may have more luck."""
+        return self._error is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no more rows will come."""
+        return self._is_complete
+
+    @property
+    def duration_ms(self) -> int:
+        """Sound heard so far."""
+        return len(self.samples) // BYTES_PER_MS
+
+    @property
+    def row_count(self) -> int:
+        """Embeddings so far."""
+        return len(self._rows) // (self._width * 2) if self._width else 0
+
+    async def hear(self, samples: bytes) -> None:
+        """Take more sound: PCM 16-bit, 16 kHz."""
+        self.samples += samples
+        await self._notify()
+
+    async def end(self) -> None:
+        """The utterance is over."""
+        self._is_ended = True
+        self._ended_s = self._outages.now()
+        await self._notify()
+
+    async def run(self) -> None:
+        """Encode until the utterance has ended and is encoded, on as many replicas as it takes.
+
+        A failure is kept for whoever asks for the rows: it concerns the turn, not the conversation.
+        """
+        try:
+            await self._encode_patiently()
+            self._is_complete = True
+        except VitaError as error:
+            self._error = error
+        await self._notify()
+
+    async def rows(self, start: int) -> AsyncGenerator[Embeddings]:
+        """Yield the rows from `start` on: whole blocks while the user speaks, everything once they have ended.
+
+        Raises:
+            ComponentUnavailable, ComponentDeadline: the speech encoder was lost and did not come back.
+        """
+        if self._is_ended:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._is_complete or self._error is not None)
+            if self._error is not None:
+                raise self._error
+        end = self.row_count if self._is_ended else self.row_count // BLOCK_ROWS * BLOCK_ROWS
+        for at in range(start, end, BLOCK_ROWS):
+            count = min(BLOCK_ROWS, end - at)
+            size = self._width * 2
+            yield Embeddings(bytes(self._rows[at * size : (at + count) * size]), count, self._width)
+
+    async def _encode_patiently(self) -> None:
+        lost: VitaError | None = None
+        while True:
+            self._rows.clear()
+            try:
+                async with asyncio.timeout_at(self._deadline_s(lost)):
+                    return await self._encode()
+            except LOST as error:
+                lost = error
+            except TimeoutError:
+                raise lost or TimeoutError from None
+            deadline_s = self._deadline_s(lost)
+            if deadline_s is not None and self._outages.now() + RETRY_S > deadline_s:
+                raise lost
+            await asyncio.sleep(RETRY_S)
+
+    def _deadline_s(self, lost: VitaError | None) -> float | None:
+        """Return when to give up; while the user still speaks there is time."""
+        if lost is None:
+            return None
+        patience_end_s = self._patience.deadline_s(lost)  # also notes the outage
+        return max(patience_end_s, self._ended_s + LOSS_PATIENCE_S) if self._is_ended else None
+
+    async def _encode(self) -> None:
+        async with self._encoder.utterance() as utterance, together() as tasks:
+            tasks.create_task(self._collect(utterance))
+            sent = 0
+            while (chunk := await self._next_chunk(sent)) is not None:
+                await utterance.push(chunk)
+                sent += len(chunk)
+            await utterance.finish()
+
+    async def _next_chunk(self, sent: int) -> bytes | None:
+        """Return the next piece of sound once there is a whole one; None at the end."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._is_ended or len(self.samples) - sent >= CHUNK_BYTES)
+        waiting = min(len(self.samples) - sent, BURST_BYTES)
+        if waiting == 0:
+            return None
+        if not self._is_ended:
+            waiting -= waiting % CHUNK_BYTES
+        return bytes(self.samples[sent : sent + waiting])
+
+    async def _collect(self, utterance: Utterance) -> None:
+        async for embeddings in utterance.embeddings():
+            self._outages.end("speech_encoder")
+            self._width = embeddings.width
+            self._rows += embeddings.rows
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def wait_for_block(self, count: int) -> None:
+        """Return when `count` blocks are there, or the utterance is encoded or failed."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: self.row_count >= count * BLOCK_ROWS or self._is_complete or self._error is not None
+            )

@@ -1,0 +1,139 @@
+"""How long a turn waits for a component that is lost, and how its streams go on afterwards.
+
+A component lost during a turn is asked again until 2.8 s after the loss; then the turn fails, within the 3 s that are
+promised. A component that was known to be lost when the turn began is given 10 s: it is being restarted, and a pause
+is better than another error. Results are deterministic, so a stream asked for again gives the same items, and those
+already had are skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import TypeVar, cast
+
+from vita_runtime.errors import ComponentDeadline, ComponentUnavailable, VitaError
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+
+LOSS_PATIENCE_S = 2.8
+OUTAGE_PATIENCE_S = 10.0
+RETRY_S = 0.1  # as often as the endpoint pool looks for new connections
+MAX_LOSSES = 5  # of components in one turn: a request that kills whoever takes it must not go round for ever
+LOST = (ComponentUnavailable, ComponentDeadline)
+
+
+class Outages:
+    """Which components are lost, and since when; shared by all sessions of a process."""
+
+    def __init__(self, now: Clock, unready: Callable[[], Iterable[str]] = tuple) -> None:
+        self.now = now
+        self._unready = unready  # names of components that their endpoints' health says are lost
+        self._since: dict[str, float] = {}
+
+    def lost(self) -> frozenset[str]:
+        """Return what is lost now."""
+        for component in self._unready():
+            self.begin(component)
+        return frozenset(self._since)
+
+    def begin(self, component: str) -> float:
+        """Note a loss; return when it was first seen."""
+        return self._since.setdefault(component, self.now())
+
+    def end(self, component: str) -> None:
+        """The component works."""
+        self._since.pop(component, None)
+
+
+class Patience:
+    """One turn's patience with lost components."""
+
+    def __init__(self, outages: Outages) -> None:
+        self._outages = outages
+        self._started_s = outages.now()
+        self._known = outages.lost()
+        self._losses = 0
+        self._last_deadline_s = 0.0
+
+    def deadline_s(self, error: VitaError) -> float:
+        """Return until when the lost component is worth waiting for."""
+        component = component_of(error)
+        since = self._outages.begin(component)
+        if component in self._known:
+            return self._started_s + OUTAGE_PATIENCE_S
+        return since + LOSS_PATIENCE_S
+
+    async def after(self, error: VitaError) -> float:
+        """Wait a moment before asking again; return the time at which to give up, or raise the error now."""
+        deadline_s = self.deadline_s(error)
+        self._losses += deadline_s != self._last_deadline_s
+        self._last_deadline_s = deadline_s
+        if self._outages.now() + RETRY_S > deadline_s or self._losses > MAX_LOSSES:
+            raise error
+        await asyncio.sleep(RETRY_S)
+        return deadline_s
+
+    def worked(self, component: str) -> None:
+        """The component answered; should it be lost again, that is news."""
+        self._known -= {component}
+        self._outages.end(component)
+
+    async def call(self, component: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until an answer comes or patience ends."""
+        deadline_s, error = None, None
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    result = await ask()
+                self.worked(component)
+                return result
+            except LOST as lost:
+                error = lost
+            except TimeoutError:
+                if error is None:
+                    raise
+                raise error from None
+            deadline_s = await self.after(error)
+
+    async def stream(
+        self, component: str, ask: Callable[[], AsyncIterator[T]], size: Callable[[T], int]
+    ) -> AsyncGenerator[tuple[T, int]]:
+        """Yield what the stream gives, asking again when it is lost.
+
+        Yields:
+            An item, and how much of it (in units of `size`) was had before the loss and is to be skipped.
+        """
+        had = 0
+        deadline_s, error = None, None
+        while True:
+            seen = 0
+            try:
+                async with aclosing(cast("AsyncGenerator[T]", ask())) as items:
+                    while True:
+                        async with asyncio.timeout_at(deadline_s):
+                            item = await anext(items, None)
+                        if item is None:
+                            return
+                        deadline_s = None
+                        self.worked(component)
+                        end = seen + size(item)
+                        if end > had or size(item) == 0:
+                            skipped = max(0, had - seen)
+                            had = max(had, end)
+                            yield item, skipped
+                        seen = end
+            except LOST as lost:
+                error = lost
+            except TimeoutError:
+                if error is None:
+                    raise
+                raise error from None
+            deadline_s = await self.after(error)
+
+
+def component_of(error: VitaError) -> str:
+    """The component an error names."""
+    return error.metadata.get("component", "component")

@@ -1,0 +1,248 @@
+"""The session's answers: started, held, fenced, interrupted, and put into the record as they were heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from google.protobuf.message import Message
+from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita.conversation.v1.item_pb2 import (
+    ITEM_STATUS_COMPLETED,
+    ITEM_STATUS_IN_PROGRESS,
+    ITEM_STATUS_INCOMPLETE,
+    ROLE_ASSISTANT,
+    ContentPart,
+    Item,
+)
+from vita_runtime import tracing
+from vita_runtime.errors import VitaError
+from vita_sessions.session import Entry, Session
+
+from vita_orchestrator.answering import Answer, Answering
+from vita_orchestrator.components import Sampling
+from vita_orchestrator.context import ContextKeeper, Part
+from vita_orchestrator.history import NEXT_TURN, Coming, Senses, asked_states, plan, text_key
+from vita_orchestrator.items import Items
+from vita_orchestrator.measures import FAILURES, RESPONSES, STOPPING
+from vita_orchestrator.outbox import Outbox
+from vita_orchestrator.playback import Playback
+from vita_orchestrator.speaking import MAX_SEED
+from vita_orchestrator.status import to_status
+from vita_orchestrator.surroundings import Spawn, Surroundings
+from vita_orchestrator.turn import Event, State, Turn
+
+logger = logging.getLogger(__name__)
+
+Answered = Callable[[Answer, wire.ResponseOutcome, VitaError | None], None]
+
+
+class Responses:
+    """At most one answer at a time; its output passes one gate and one fence."""
+
+    def __init__(
+        self,
+        session: Session,
+        turn: Turn,
+        keeper: ContextKeeper,
+        senses: Senses,
+        outbox: Outbox,
+        items: Items,
+        surroundings: Surroundings,
+        spawn: Spawn,
+        answered: Answered,
+    ) -> None:
+        self._session = session
+        self._turn = turn
+        self._keeper = keeper
+        self._senses = senses
+        self._outbox = outbox
+        self._items = items
+        self._surroundings = surroundings
+        self._spawn = spawn
+        self._answered = answered
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._task: asyncio.Task[None] | None = None
+        self.current: Answer | None = None
+        self.last: Answer | None = None
+        self.traceparent = ""
+
+    @property
+    def is_last_still_heard(self) -> bool:
+        """Whether the listener is still playing the answer before."""
+        last = self.last
+        return last is not None and last.is_paced and last.playback.played_ms() < last.playback.sent_ms
+
+    async def start(
+        self, configuration: wire.SessionConfiguration, request: wire.CreateResponse, turn_id: str, asked_s: float
+    ) -> None:
+        """Start an answer to the conversation as it stands."""
+        new_id, asked = self._surroundings.new_id, list(self._session.entries)
+        answer = Answer(
+            response_id=new_id("resp"),
+            item_id=new_id("item"),
+            turn_id=turn_id,
+            generation=self._turn.generation,
+            is_spoken=configuration.modality == wire.MODALITY_AUDIO,
+            is_paced=configuration.is_paced,
+            is_out_of_band=request.is_out_of_band,
+            asked_s=asked_s,
+            playback=Playback(self._surroundings.now),
+            metadata=dict(request.metadata),
+        )
+        if not answer.is_out_of_band:
+            item = Item(item_id=answer.item_id, role=ROLE_ASSISTANT, status=ITEM_STATUS_IN_PROGRESS)
+            self._session.add(Entry(item, turn_id))
+        self.current = answer
+        started = wire.ResponseStarted(
+            response_id=answer.response_id,
+            item_id=answer.item_id,
+            metadata=answer.metadata,
+            generation=answer.generation,
+        )
+        await self._outbox.send(started, turn_id)
+
+        def parts() -> list[Part]:
+            return plan(configuration.instructions, asked, self._senses, Coming())
+
+        answering = Answering(
+            answer,
+            self._sampling(configuration, asked),
+            self._keeper,
+            parts,
+            self._surroundings.components,
+            self._surroundings.outages,
+            self._surroundings.policy,
+            self._send,
+        )
+        self._task = self._spawn(self._run(answering))
+
+    async def hold(self) -> None:
+        """Let no output pass."""
+        self._gate.clear()
+        if self.current is not None:
+            event = wire.OutputHeld(response_id=self.current.response_id)
+            await self._outbox.send(event, self.current.turn_id)
+
+    async def release(self) -> None:
+        """Let output pass again, from where it was held."""
+        if self.current is not None:
+            event = wire.OutputReleased(response_id=self.current.response_id)
+            await self._outbox.send(event, self.current.turn_id)
+        self._gate.set()
+
+    async def interrupt(self, outcome: wire.ResponseOutcome) -> None:
+        """Stop the answer in every stage; the turn's generation has risen already, so nothing of it passes any more."""
+        answer, task = self.current, self._task
+        if answer is None or task is None:
+            return
+        task.cancel()
+        self._spawn(self._watch_stop(task))
+        self._gate.set()
+        await self.conclude(answer, outcome, None)
+
+    async def conclude(self, answer: Answer, outcome: wire.ResponseOutcome, error: VitaError | None) -> None:
+        """Put the answer into the record as it was heard, and say how it ended."""
+        self.current, self._task, self.last = None, None, answer
+        item = self._remember(answer, outcome)
+        if outcome == wire.RESPONSE_OUTCOME_IGNORED and not answer.is_out_of_band:
+            await self._items.forget_question()
+        done = wire.ResponseDone(
+            response_id=answer.response_id,
+            outcome=outcome,
+            item=item,
+            usage=answer.usage,
+            stage_times=answer.stage_times,
+            audio_ms=answer.playback.sent_ms,
+            metadata=answer.metadata,
+        )
+        if error is not None:
+            done.failure.CopyFrom(to_status(error))
+            FAILURES.labels(error.reason).inc()
+        name = wire.ResponseOutcome.Name(outcome).removeprefix("RESPONSE_OUTCOME_").lower()
+        RESPONSES.labels(name).inc()
+        facts = {"outcome": name, "turn_id": answer.turn_id, "text_chars": len(answer.text), "audio_ms": done.audio_ms}
+        logger.info("answer ended", extra={**facts, "reason": error.reason if error else ""})
+        await self._outbox.send(done, answer.turn_id)
+
+    def abandon(self) -> None:
+        """The client is gone: put the answer in progress into the record as far as it was heard."""
+        if self.current is not None:
+            self._remember(self.current, wire.RESPONSE_OUTCOME_INTERRUPTED)
+            self.current = None
+
+    async def cut_what_was_not_heard(self) -> None:
+        """The user speaks while the last answer is still being played: cut it to what they heard."""
+        last = self.last
+        if last is None or not self.is_last_still_heard or last.is_out_of_band:
+            return
+        last.is_paced = False
+        if any(entry.item.item_id == last.item_id for entry in self._session.entries):
+            await self._items.truncate(last.item_id, last.playback.played_ms())
+
+    def report_playback(self, response_id: str, played_ms: int) -> None:
+        """The client says what it has played; of an answer long gone it is no news."""
+        for answer in (self.current, self.last):
+            if answer is not None and answer.response_id == response_id:
+                answer.playback.report(played_ms)
+
+    async def _run(self, answering: Answering) -> None:
+        """Work on an answer and report how it ended. Defects end the answer, not the conversation."""
+        answer, error = answering.answer, None
+        outcome: wire.ResponseOutcome = wire.RESPONSE_OUTCOME_FAILED
+        try:
+            with tracing.span("turn", traceparent=self.traceparent, turn_id=answer.turn_id):
+                outcome = await answering.run()
+        except VitaError as failure:
+            error = failure
+        except Exception:
+            logger.exception("an answer failed by a defect", extra={"turn_id": answer.turn_id})
+            error = VitaError("a defect of ours; it is logged")
+        self._answered(answer, outcome, error)
+
+    async def _send(self, answer: Answer, event: Message) -> None:
+        while True:
+            await self._gate.wait()
+            await self._outbox.room()
+            if answer.generation != self._turn.generation or answer is not self.current:
+                return  # the one line where stale output is dropped
+            if self._gate.is_set():
+                break
+        if self._turn.state is State.THINKING:
+            self._turn.on(Event.FIRST_OUTPUT)
+        await self._outbox.put(event, answer.turn_id)
+
+    async def _watch_stop(self, task: asyncio.Task[None]) -> None:
+        started_s = self._surroundings.now()
+        await asyncio.gather(task, return_exceptions=True)
+        STOPPING.observe(self._surroundings.now() - started_s)
+
+    def _remember(self, answer: Answer, outcome: wire.ResponseOutcome) -> Item:
+        """Return the answer's item as the conversation keeps it: with the words that were heard."""
+        is_whole = outcome == wire.RESPONSE_OUTCOME_COMPLETED
+        status = ITEM_STATUS_COMPLETED if is_whole else ITEM_STATUS_INCOMPLETE
+        entry = Entry(Item(item_id=answer.item_id, role=ROLE_ASSISTANT, status=status), answer.turn_id, answer.marks())
+        if answer.text:
+            entry.item.parts.append(ContentPart(text=answer.text))
+        if answer.is_out_of_band:
+            return entry.item
+        self._session.entries[self._session.index(answer.item_id)] = entry
+        if not answer.is_whole:
+            is_failed = outcome == wire.RESPONSE_OUTCOME_FAILED  # what was sent will still be played
+            self._session.cut(answer.item_id, answer.playback.sent_ms if is_failed else answer.playback.played_ms())
+        if not entry.text:
+            self._session.remove(answer.item_id)
+        elif entry.marks and entry.marks[-1].position:
+            self._keeper.keep(text_key(answer.item_id, entry.text), NEXT_TURN, entry.marks[-1].position)
+        return entry.item
+
+    def _sampling(self, configuration: wire.SessionConfiguration, asked: list[Entry]) -> Sampling:
+        seed = configuration.seed if configuration.HasField("seed") else self._surroundings.draw_seed()
+        return Sampling(
+            max_tokens=configuration.max_output_tokens,
+            temperature=configuration.temperature,
+            seed=seed & MAX_SEED,
+            states=asked_states(asked),
+        )
