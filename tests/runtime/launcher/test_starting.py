@@ -103,4 +103,4 @@ def test_the_supervisor_is_light() -> None:
         "import sys, vita_runtime.launcher.stack; print(sorted({'torch', 'numpy', 'tritonclient'} & {*sys.modules}))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout == "set()\n"
+    assert result.stdout == "[]\n"
