@@ -125,6 +125,7 @@ class Courier:
     def watch(self, call: Call) -> None:
         """Look after this call's client from now on."""
         self._watched[call] = None
+        self._outbox.put(_Parcel(call, None, is_last=False))  # wakes the thread, that may be sleeping for longer
 
     def _run(self) -> None:
         while not (self._is_stopping and self._outbox.empty() and not self._finals):

@@ -10,7 +10,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM
 
 from vita15.chat_template import ChatTemplate
 from vita15.engine.errors import AtCapacity
-from vita15.engine.text_engine import TextEngine, TextLimits
+from vita15.engine.text_engine import TextEngine
 from vita15.engine.text_protocol import (
     AppendEmbeddings,
     AppendText,
@@ -21,6 +21,7 @@ from vita15.engine.text_protocol import (
     TextEvent,
     Truncate,
 )
+from vita15.engine.text_session import TextLimits
 from vita15.llm import embed
 from vita15.tokenizer import Tokenizer
 

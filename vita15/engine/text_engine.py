@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -38,32 +37,13 @@ from vita15.engine.text_protocol import (
     TextEvent,
     Truncate,
 )
+from vita15.engine.text_session import TextLimits, TextSession
 from vita15.engine.worker import Worker
 from vita15.llm import load_llm
 from vita15.tokenizer import Tokenizer
 
 PREFILL_ROWS = 64  # read in one step: what an answering session waits for beside its own token
 MAX_WAITING = 256  # operations of one session that wait for its answer to end
-
-
-@dataclass(frozen=True, slots=True)
-class TextLimits:
-    """How much is held."""
-
-    max_sessions: int = 32
-    max_context: int = 4096  # tokens a session
-    evict_after_s: float = 30.0  # idle for this long, a slot may be given to another session
-
-
-@dataclass(slots=True, eq=False)
-class TextSession:
-    """A session: its context, its running answer, and the operations that wait for it to end."""
-
-    key: str
-    context: TextContext
-    used_at: float
-    generation: Generation | None = None
-    waiting: deque[tuple[Operation, Reply]] = field(default_factory=deque[tuple[Operation, Reply]])
 
 
 class TextEngine(Worker):
