@@ -77,6 +77,7 @@ class ContextKeeper:
         self._forgotten: set[str] = set()  # turns
         self.refused_key = ""  # of the part that was bad media, last time something was
         self._is_dirty = False  # something unknown may lie behind what is placed
+        self._is_answer_open = False  # an answer was begun, and neither kept nor discarded yet
         self._context: Context | None = None
         self._holding: asyncio.Task[None] | None = None
         self._leave = asyncio.Event()
@@ -105,10 +106,12 @@ class ContextKeeper:
             BadMedia: a picture is none.
         """
         async with self._lock:
-            await self._settle(plan, reserve=0)
+            if not self._is_answer_open:  # else what the model has written would be forgotten before it can be kept
+                await self._settle(plan, reserve=0)
 
     async def generate(self, plan: Plan, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
-        """Settle, then let the model answer. Raises as `settle`, at any event."""
+        """Settle, then let the model answer. Raises as `settle`, at any event. `keep` or `discard` must follow."""
+        self._is_answer_open = True
         async with self._lock:
             await self._settle(plan, reserve=sampling.max_tokens)
             context = await self._open()
@@ -122,12 +125,14 @@ class ContextKeeper:
                     yield event
 
     def keep(self, key: str, turn: str, position: int) -> None:
-        """What a generation wrote up to `position` belongs to the conversation, as the part `key`.
-
-        To be called before the next step; without it the answer is forgotten.
-        """
-        if position >= self.position:
+        """What the answer wrote up to `position` belongs to the conversation, as the part `key`; the rest does not."""
+        self._is_answer_open = False
+        if self._context is not None and position > self.position:
             self._placed.append(Placed(key, turn, self.position, position))
+
+    def discard(self) -> None:
+        """Nothing of the answer belongs to the conversation."""
+        self._is_answer_open = False
 
     async def close(self) -> None:
         """Release the context."""

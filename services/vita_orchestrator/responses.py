@@ -147,6 +147,7 @@ class Responses:
         """Put the answer into the record as it was heard, and say how it ended."""
         self.current, self._task, self.last = None, None, answer
         item = self._remember(answer, outcome)
+        self._keeper.discard()
         if outcome == wire.RESPONSE_OUTCOME_IGNORED and not answer.is_out_of_band:
             await self._items.forget_question()
         done = wire.ResponseDone(
@@ -234,8 +235,10 @@ class Responses:
             self._session.cut(answer.item_id, answer.playback.sent_ms if is_failed else answer.playback.played_ms())
         if not entry.text:
             self._session.remove(answer.item_id)
-        elif entry.marks and entry.marks[-1].position:
-            self._keeper.keep(text_key(answer.item_id, entry.text), NEXT_TURN, entry.marks[-1].position)
+        else:
+            self._keeper.keep(
+                text_key(answer.item_id, entry.text), NEXT_TURN, entry.marks[-1].position if entry.marks else 0
+            )
         return entry.item
 
     def _sampling(self, configuration: wire.SessionConfiguration, asked: list[Entry]) -> Sampling:
