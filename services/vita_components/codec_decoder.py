@@ -1,12 +1,9 @@
-"""Client of `codec_decoder`: one request a window; any replica decodes any window, so a lost one is asked for again."""
+"""Client of `codec_decoder`: one request a window; any replica decodes any window."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vita_runtime.errors import ComponentUnavailable
-
-from vita_components.failures import is_refusal
 from vita_components.pool import Pool
 from vita_components.tensors import integer_tensor
 from vita_components.triton import Message, build_request
@@ -29,15 +26,6 @@ class TritonCodecDecoder:
     context_codes: int = CONTEXT_CODES
 
     async def decode(self, codes: tuple[int, ...], *, keep_from: int, keep_count: int) -> bytes:
-        request = decode_request(codes, keep_from, keep_count)
-        try:
-            return await self._decode(request)
-        except ComponentUnavailable as error:
-            if is_refusal(error):
-                raise
-            return await self._decode(request)
-
-    async def _decode(self, request: Message) -> bytes:
         async with self.pool.lend() as endpoint:
-            reply = await endpoint.infer(request, deadline_s=WINDOW_S)
+            reply = await endpoint.infer(decode_request(codes, keep_from, keep_count), deadline_s=WINDOW_S)
         return reply.tensor("SOUND").raw

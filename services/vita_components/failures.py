@@ -13,7 +13,10 @@ logger = logging.getLogger(__name__)
 
 _REASON = re.compile(r"(ERROR_REASON_[A-Z_]+): ?(.*)", re.DOTALL)
 # What Triton says of a model whose process is gone or going.
-_LOST = re.compile(r"is not healthy|Stub process|not at ready state|is not ready|unloaded|shutting down|Socket closed|RST_STREAM|GOAWAY")
+_LOST = re.compile(
+    r"is not healthy|Stub process|not at ready state|is not ready|unloaded|shutting down|"  # Triton
+    r"Socket closed|RST_STREAM|GOAWAY"  # gRPC
+)
 _BY_REASON = {
     kind.reason: kind
     for kind in vars(errors).values()

@@ -25,7 +25,7 @@ from vita_orchestrator.components import (
 )
 from vita_runtime.errors import ComponentDeadline, ComponentUnavailable
 
-from vita_components.failures import error_of_message, lost
+from vita_components.failures import error_of_message
 from vita_components.pool import Pool
 from vita_components.tensors import Reply, Tensor, text_tensor
 from vita_components.triton import Deadline, Message, Parameter, Stream, build_request
@@ -117,7 +117,8 @@ class TritonContext:
     async def _reply(self, sequence: int, within_s: float) -> Reply:
         """Wait for a reply to an operation, passing over those to operations given up before."""
         deadline = Deadline(within_s)
-        while (reply := await self._stream.receive(deadline)) is not None:
+        while True:
+            reply = await self._stream.expect(deadline)
             if reply.integer("SEQUENCE") != sequence:
                 continue
             if reply.text("KIND") == "error":
@@ -125,7 +126,6 @@ class TritonContext:
                 raise error_of_message("llm", reply.text("TEXT"))
             self._position = reply.integer("POSITION")
             return reply
-        raise lost("llm")
 
     def _event(self, reply: Reply) -> GenerationEvent:
         match reply.text("KIND"):

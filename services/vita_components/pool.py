@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,17 @@ import grpc
 from vita_runtime.errors import AtCapacity, ComponentUnavailable, VitaError
 
 from vita_components.failures import is_refusal, lost
-from vita_components.triton import Deadline, Message, Reply, Stream, build_request, infer, open_channel, open_stream
+from vita_components.triton import (
+    STALL_S,
+    Deadline,
+    Message,
+    Reply,
+    Stream,
+    build_request,
+    infer,
+    open_channel,
+    open_stream,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +60,7 @@ class Endpoint:
         self._settings, self._changed = settings, changed
         self._streams: set[Stream] = set()
         self._doubted = asyncio.Event()
+        self._loss: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done at the next loss
 
     def doubt(self) -> None:
         """Have the engine pinged now."""
@@ -83,8 +95,17 @@ class Endpoint:
                 self._streams.discard(stream)
 
     async def infer(self, request: Message, *, deadline_s: float) -> Reply:
-        """Ask for one reply. Raises VitaError as triton.infer does."""
-        return await infer(self.channel, request, deadline_s=deadline_s)
+        """Ask for one reply. Raises VitaError as triton.infer does, and when the endpoint is lost meanwhile."""
+        asking = asyncio.ensure_future(infer(self.channel, request, deadline_s=deadline_s))
+        loss = self._loss
+        try:
+            while asking not in (await asyncio.wait({asking, loss}, timeout=STALL_S, return_when=FIRST_COMPLETED))[0]:
+                if loss.done():
+                    raise lost(self.component)
+                self.doubt()
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def _wait_for_doubt(self, timeout_s: float) -> None:
         try:
@@ -111,6 +132,8 @@ class Endpoint:
         self._set_well(is_well=False)
         loss = lost(self.component)
         loss.__cause__ = error
+        self._loss.set_result(None)
+        self._loss = asyncio.get_running_loop().create_future()
         for stream in list(self._streams):
             stream.lose(loss)
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from vita_orchestrator.components import Codes
-from vita_runtime.errors import ComponentUnavailable
 
-from vita_components.failures import is_refusal, lost
 from vita_components.pool import Pool
 from vita_components.tensors import text_tensor
 from vita_components.triton import Deadline, Message, build_request
@@ -29,29 +26,11 @@ class TritonSpeechDecoder:
     pool: Pool
 
     async def speak(self, clause: str, *, seed: int) -> AsyncGenerator[Codes]:
-        given = 0
-        try:
-            async with aclosing(self._chunks(clause, seed)) as chunks:
-                async for codes in chunks:
-                    yield codes
-                    given += len(codes.codes)
-        except ComponentUnavailable as error:
-            if is_refusal(error):
-                raise
-            # Codes depend on the clause and the seed alone: another replica goes on where this one was lost.
-            async with aclosing(self._chunks(clause, seed)) as chunks:
-                async for codes in chunks:
-                    rest = Codes(codes.codes[given:], codes.is_last)
-                    given -= len(codes.codes) - len(rest.codes)
-                    if rest.codes or rest.is_last:
-                        yield rest
-
-    async def _chunks(self, clause: str, seed: int) -> AsyncGenerator[Codes]:
         async with self.pool.lend() as endpoint, endpoint.stream() as stream:
             await stream.send(speak_request(clause, seed))
-            while (reply := await stream.receive(Deadline(CHUNK_S))) is not None:
+            while True:
+                reply = await stream.expect(Deadline(CHUNK_S))
                 codes = Codes(tuple(map(int, reply.numbers("CODES"))), is_last=bool(reply.integer("END")))
                 yield codes
                 if codes.is_last:
                     return
-        raise lost("speech_decoder")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from vita_orchestrator.components import Embeddings, Utterance
 from vita_runtime.errors import BadMedia, OutOfOrder
 
-from vita_components.failures import lost
 from vita_components.pool import Pool
 from vita_components.tensors import Tensor
 from vita_components.triton import Deadline, Message, Stream, build_request
@@ -48,13 +47,13 @@ class TritonUtterance:
             await self._stream.send(utterance_request(self._session_id, "finish"))
 
     async def embeddings(self) -> AsyncGenerator[Embeddings]:
-        while (reply := await self._stream.receive(self._deadline)) is not None:
+        while True:
+            reply = await self._stream.expect(self._deadline)
             rows = reply.tensor("EMBEDDINGS")
             if rows.raw:
                 yield Embeddings(rows.raw, rows.shape[0], rows.shape[1])
             if reply.integer("END"):
                 return
-        raise lost("speech_encoder")
 
 
 @dataclass(frozen=True, slots=True)

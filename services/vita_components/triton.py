@@ -164,6 +164,13 @@ class Stream:
             raise self._heard(error_of_message(self._component, message.error_message))
         return parse_reply(message.infer_response)
 
+    async def expect(self, deadline: Deadline) -> Reply:
+        """Return the next reply; that there is one is part of the contract. Raises as `receive` does."""
+        reply = await self.receive(deadline)
+        if reply is None:
+            raise self._heard(lost(self._component))
+        return reply
+
     def lose(self, error: VitaError) -> None:
         """End the stream; whoever uses it gets this error."""
         self._loss = self._loss or error

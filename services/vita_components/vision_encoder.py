@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from vita_orchestrator.components import Embeddings
-from vita_runtime.errors import BadMedia, ComponentUnavailable
+from vita_runtime.errors import BadMedia
 
-from vita_components.failures import is_refusal, lost
 from vita_components.pool import Pool
 from vita_components.tensors import Reply, Tensor, integer_tensor
 from vita_components.triton import Deadline, Message, build_request
@@ -39,27 +37,10 @@ class TritonVisionEncoder:
     async def encode(self, picture: bytes, *, max_tile_count: int) -> AsyncGenerator[Embeddings]:
         if not picture:
             raise BadMedia("picture", "is empty")
-        given = 0
-        try:
-            async with aclosing(self._tiles(picture, max_tile_count)) as tiles:
-                async for tile in tiles:
-                    yield tile
-                    given += 1
-        except ComponentUnavailable as error:
-            if is_refusal(error):
-                raise
-            # Another replica makes the same tiles: go on after those given.
-            async with aclosing(self._tiles(picture, max_tile_count)) as tiles:
-                async for tile in tiles:
-                    if tile.tile_index >= given:
-                        yield tile
-
-    async def _tiles(self, picture: bytes, max_tile_count: int) -> AsyncGenerator[Embeddings]:
         async with self.pool.lend() as endpoint, endpoint.stream() as stream:
             await stream.send(encode_request(picture, max_tile_count))
-            while (reply := await stream.receive(Deadline(TILE_S))) is not None:
-                tile = tile_of(reply)
+            while True:
+                tile = tile_of(await stream.expect(Deadline(TILE_S)))
                 yield tile
                 if tile.tile_index + 1 == tile.tile_count:
                     return
-        raise lost("vision_encoder")

