@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import cast
 
 import grpc
@@ -105,11 +105,12 @@ class Orchestrator:
 
     @contextlib.asynccontextmanager
     async def converse(
-        self, opening: wire.Open, metadata: Metadata, deadline_s: float
+        self, opening: Callable[[], wire.Open], metadata: Metadata, deadline_s: float
     ) -> AsyncGenerator[Conversation, None]:
         """Open a conversation, and cancel its stream when the block is left.
 
-        An orchestrator that cannot be reached is tried again until `deadline_s` has passed: it may be restarting.
+        An orchestrator that cannot be reached is tried again until `deadline_s` has passed, for it may be restarting;
+        `opening` says each time anew how the conversation is to be held.
 
         Raises:
             RemoteFailure: the orchestrator refused: it is at capacity, its store is gone, no such session.
@@ -130,15 +131,17 @@ class Orchestrator:
             return False
         return answer.status == health_pb2.HealthCheckResponse.SERVING
 
-    async def _open(self, opening: wire.Open, metadata: Metadata, until: float) -> tuple[Call, Conversation]:
+    async def _open(
+        self, opening: Callable[[], wire.Open], metadata: Metadata, until: float
+    ) -> tuple[Call, Conversation]:
         while True:
             try:
                 async with asyncio.timeout(until - time.monotonic()):
-                    return await self._open_once(opening, metadata)
+                    return await self._open_once(opening(), metadata)
             except TimeoutError as error:
                 raise ComponentDeadline("the conversation service did not answer in time") from error
             except VitaError as failure:
-                if not (is_connection_failure(failure) or (opening.session_id and failure.reason == STORE_LOST)):
+                if not (is_connection_failure(failure) or (opening().session_id and failure.reason == STORE_LOST)):
                     raise
                 if time.monotonic() + RETRY_S >= until:
                     raise ComponentUnavailable("the conversation service is not reachable") from failure

@@ -37,6 +37,8 @@ class Server(uvicorn.Server):
 
 def server_for(gateway: Gateway) -> Server:
     """Return the HTTP server of a gateway; uvicorn's own access log is off: it writes URLs with their queries."""
+    # It also notes every WebSocket there, with the query, and below that level all headers.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         build_app(gateway),
         access_log=False,
@@ -79,8 +81,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     bound = listening_socket(settings.listen)
     gateway = Gateway(settings)
     server = server_for(gateway)
-    # uvicorn says this of every WebSocket, with the query and so perhaps a key in it.
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     serving = asyncio.create_task(server.serve([bound]))
     stopping = asyncio.create_task(stop.wait())
     logger.info("gateway listens", extra={"address": settings.listen, "is_key_required": bool(settings.api_key)})

@@ -47,7 +47,7 @@ CODES: Mapping[int, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python sets an exception's traceback on its way up
 class ApiError(Exception):
     """A refusal or failure, worded for an API client."""
 

@@ -56,7 +56,7 @@ class FakeConversation:
         self.items = items
         self.requests: list[wire.ConverseRequest] = []
         self.metadata: dict[str, str] = {}
-        self.cancelled = asyncio.Event()
+        self.cancelled = asyncio.Event()  # the stream has ended; no test lets it end by itself
         self.outbox: asyncio.Queue[wire.ConverseResponse | status_pb2.Status | None] = asyncio.Queue()
         self._sequence = 0
         self._responses = 0
@@ -255,10 +255,9 @@ class FakeOrchestrator(service.ConversationServiceServicer):
                     await end_with(context, said)
                 else:
                     yield said
-        except asyncio.CancelledError:
-            held.cancelled.set()
-            raise
         finally:
+            # However it ended: grpc raises one thing while it waits for us and another while it sends.
+            held.cancelled.set()
             reading.cancel()
             await held.stop()
 

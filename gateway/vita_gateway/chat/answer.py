@@ -81,7 +81,7 @@ async def ask(
     """
     started_s = time.monotonic()
     until = started_s + question.answer_s
-    async with orchestrator.converse(question.opening, question.metadata, question.connect_s) as conversation:
+    async with orchestrator.converse(lambda: question.opening, question.metadata, question.connect_s) as conversation:
         telling = asyncio.create_task(_tell(conversation, question.requests))
         responses = conversation.responses()
         try:

@@ -64,8 +64,7 @@ class Link:
         deadline_s = connect_s
         while True:
             is_resuming = deadline_s != connect_s
-            opening = wire.Open(session_id=self.session_id, tenant_id=TENANT, configuration=self._configuration())
-            async with self._orchestrator.converse(opening, self._metadata, deadline_s) as conversation:
+            async with self._orchestrator.converse(self._opening, self._metadata, deadline_s) as conversation:
                 self._attach(conversation)
                 if is_resuming:
                     RESUMPTIONS.labels("resumed").inc()
@@ -102,6 +101,9 @@ class Link:
                         self._detach(conversation)
         except TimeoutError as error:
             raise ConversationLost("the connection to the conversation service was lost") from error
+
+    def _opening(self) -> wire.Open:
+        return wire.Open(session_id=self.session_id, tenant_id=TENANT, configuration=self._configuration())
 
     def _attach(self, conversation: Conversation) -> None:
         self.session_id = conversation.opened.session_id
