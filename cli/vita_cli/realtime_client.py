@@ -156,7 +156,7 @@ class RealtimeClient:
                 self._note(Received(str(event.get("type")), event, self.now()))
                 async with self._changed:
                     self._changed.notify_all()
-            self._closed = "the session is over"
+            self._closed = f"{self._socket.close_code} {self._socket.close_reason}".strip()
         except ConnectionClosed as error:
             self._closed = _closing(error)
         async with self._changed:

@@ -61,9 +61,9 @@ async def test_a_browser_sends_its_key_as_a_subprotocol_and_gets_its_protocol_ba
 
 
 async def test_keys_and_words_are_in_no_log(start_gateway: StartGateway, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
     for name in ("hpack", "httpcore", "httpx", "websockets", "grpc"):
         caplog.set_level(logging.WARNING, logger=name)  # the clients' logs, not ours
+    caplog.set_level(logging.DEBUG)
     async with start_gateway(api_key="geheim-key") as served:
         async with httpx.AsyncClient(base_url=served.url, headers={"Authorization": "Bearer geheim-key"}) as http:
             body = {**BODY, "messages": [{"role": "user", "content": "geheim"}]}
