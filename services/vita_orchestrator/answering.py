@@ -17,7 +17,7 @@ from vita_orchestrator.channel import Channel, together
 from vita_orchestrator.components import Components, FinishReason, GenerationEnd, Judgement, QueryState, Sampling
 from vita_orchestrator.context import ContextKeeper, Plan
 from vita_orchestrator.measures import STAGE
-from vita_orchestrator.patience import Outages, Patience
+from vita_orchestrator.patience import Clock, Patience
 from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.speakable import Clause, ClauseCutter
@@ -89,7 +89,8 @@ class Answering:
         keeper: ContextKeeper,
         plan: Plan,
         components: Components,
-        outages: Outages,
+        patience: Patience,
+        now: Clock,
         policy: Policy,
         send: Send,
     ) -> None:
@@ -100,8 +101,8 @@ class Answering:
         self._components = components
         self._policy = policy
         self._send = send
-        self._now = outages.now
-        self._patience = Patience(outages)
+        self._now = now
+        self._patience = patience
         self._outcome = wire.RESPONSE_OUTCOME_COMPLETED
 
     async def run(self) -> wire.ResponseOutcome:

@@ -52,6 +52,7 @@ from vita_orchestrator.turn import Action, Event, Turn
 logger = logging.getLogger(__name__)
 
 REQUEST_BOUND = 32  # requests read ahead: 3 s of microphone audio; then gRPC's flow control holds the client
+PREFILL_RETRY_S = 0.3  # with a lost component; an answer does not depend on it
 MIN_COMMIT_MS = 100  # the least that a client may commit as an utterance
 HEARD: dict[Decision, Event] = {
     Decision.STARTED: Event.VOICE,
@@ -255,16 +256,17 @@ class Conversation:
             await self._prefill_wanted.wait()
             self._prefill_wanted.clear()
             try:
-                await self._keeper.settle(self._plan)
+                await self._keeper.settle(self._hasty_plan)
             except BadMedia as error:
                 self._mailbox.post(lambda error=error: self._refuse_picture(error))
-            except (ContextFull, *LOST):
-                logger.info("context not brought forward; the next answer will try again")
+            except ContextFull:
+                logger.info("context is full; the next answer will say so")
+            except LOST:
+                asyncio.get_running_loop().call_later(PREFILL_RETRY_S, self._prefill_wanted.set)
 
-    def _plan(self) -> list[Part]:
-        return plan(
-            self._session.configuration.instructions, self._session.entries, self._senses, self._listening.coming()
-        )
+    def _hasty_plan(self) -> list[Part]:
+        instructions, senses = self._session.configuration.instructions, self._senses.hasty()
+        return plan(instructions, self._session.entries, senses, self._listening.coming())
 
     async def _refuse_picture(self, error: BadMedia) -> None:
         key = self._keeper.refused_key
@@ -376,6 +378,7 @@ class Conversation:
     def _begin_turn(self) -> None:
         self._session.turn_count += 1
         self._turn_id = self._surroundings.new_id("turn")
+        self._senses.begin_turn()
 
     def _record_changed(self) -> None:
         self._prefill_wanted.set()

@@ -13,7 +13,7 @@ from vita_runtime.errors import VitaError
 
 from vita_orchestrator.channel import together
 from vita_orchestrator.components import Embeddings, SpeechEncoder, Utterance
-from vita_orchestrator.patience import LOSS_PATIENCE_S, LOST, RETRY_S, Outages, Patience
+from vita_orchestrator.patience import LOST, RETRY_S, Outages, Patience
 
 BYTES_PER_MS = 32  # 16 kHz, 16 bit
 CHUNK_BYTES = 160 * BYTES_PER_MS  # what the encoder turns into two embeddings at a time
@@ -32,7 +32,6 @@ class Hearing:
         self._rows = bytearray()
         self._width = 0
         self._is_ended = False
-        self._ended_s = 0.0
         self._is_complete = False
         self._error: VitaError | None = None
         self._changed = asyncio.Condition()
@@ -44,7 +43,6 @@ class Hearing:
         hearing = cls(item_id, encoder, outages)
         hearing.samples += samples
         hearing._is_ended = True
-        hearing._ended_s = outages.now()
         return hearing
 
     @property
@@ -75,7 +73,7 @@ class Hearing:
     async def end(self) -> None:
         """The utterance is over."""
         self._is_ended = True
-        self._ended_s = self._outages.now()
+        self._patience.restart()
         await self._notify()
 
     async def run(self) -> None:
@@ -127,8 +125,8 @@ class Hearing:
         """Return when to give up; while the user still speaks there is time."""
         if lost is None:
             return None
-        patience_end_s = self._patience.deadline_s(lost)  # also notes the outage
-        return max(patience_end_s, self._ended_s + LOSS_PATIENCE_S) if self._is_ended else None
+        deadline_s = self._patience.deadline_s(lost)  # which also notes the loss
+        return deadline_s if self._is_ended else None
 
     async def _encode(self) -> None:
         async with self._encoder.utterance() as utterance, together() as tasks:

@@ -1,7 +1,7 @@
 """How long a turn waits for a component that is lost, and how its streams go on afterwards.
 
-A component lost during a turn is asked again until 2.8 s after the loss; then the turn fails, within the 3 s that are
-promised. A component that was known to be lost when the turn began is given 10 s: it is being restarted, and a pause
+A component lost during a turn is asked again until 2.8 s after the loss, or after the question if it was lost before;
+then the turn fails, within the 3 s that are promised. A component that was known to be lost when the turn began is given 10 s: it is being restarted, and a pause
 is better than another error. Results are deterministic, so a stream asked for again gives the same items, and those
 already had are skipped.
 """
@@ -51,10 +51,10 @@ class Outages:
 class Patience:
     """One turn's patience with lost components."""
 
-    def __init__(self, outages: Outages) -> None:
+    def __init__(self, outages: Outages, known_lost: frozenset[str] | None = None) -> None:
         self._outages = outages
+        self._known = outages.lost() if known_lost is None else known_lost
         self._started_s = outages.now()
-        self._known = outages.lost()
         self._losses = 0
         self._last_deadline_s = 0.0
 
@@ -64,7 +64,11 @@ class Patience:
         since = self._outages.begin(component)
         if component in self._known:
             return self._started_s + OUTAGE_PATIENCE_S
-        return since + LOSS_PATIENCE_S
+        return max(since, self._started_s) + LOSS_PATIENCE_S
+
+    def restart(self) -> None:
+        """Count from now: the listener has not waited before."""
+        self._started_s = self._outages.now()
 
     async def after(self, error: VitaError) -> float:
         """Wait a moment before asking again; return the time at which to give up, or raise the error now."""
@@ -132,6 +136,15 @@ class Patience:
                     raise
                 raise error from None
             deadline_s = await self.after(error)
+
+
+class Haste(Patience):
+    """No patience: what is done ahead of a question is done again when it is asked."""
+
+    def deadline_s(self, error: VitaError) -> float:
+        """See Patience."""
+        self._outages.begin(component_of(error))
+        return self._outages.now()
 
 
 def component_of(error: VitaError) -> str:

@@ -23,11 +23,12 @@ from vita_sessions.session import Entry, Session
 from vita_orchestrator.answering import Answer, Answering
 from vita_orchestrator.components import Sampling
 from vita_orchestrator.context import ContextKeeper, Part
-from vita_orchestrator.history import NEXT_TURN, Coming, Senses, asked_states, plan, text_key
+from vita_orchestrator.history import NEXT_TURN, Coming, asked_states, plan, text_key
 from vita_orchestrator.items import Items
 from vita_orchestrator.measures import FAILURES, RESPONSES, STOPPING
 from vita_orchestrator.outbox import Outbox
 from vita_orchestrator.playback import Playback
+from vita_orchestrator.senses import SessionSenses
 from vita_orchestrator.speaking import MAX_SEED
 from vita_orchestrator.status import to_status
 from vita_orchestrator.surroundings import Spawn, Surroundings
@@ -46,7 +47,7 @@ class Responses:
         session: Session,
         turn: Turn,
         keeper: ContextKeeper,
-        senses: Senses,
+        senses: SessionSenses,
         outbox: Outbox,
         items: Items,
         surroundings: Surroundings,
@@ -113,7 +114,8 @@ class Responses:
             self._keeper,
             parts,
             self._surroundings.components,
-            self._surroundings.outages,
+            self._senses.patience(),
+            self._surroundings.now,
             self._surroundings.policy,
             self._send,
         )

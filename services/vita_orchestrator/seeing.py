@@ -5,12 +5,12 @@ So two tiles are in flight, no more: at full size one is 1.8 MB, and a picture h
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from vita_orchestrator.channel import one_ahead
 from vita_orchestrator.components import Embeddings, VisionEncoder
-from vita_orchestrator.patience import Outages, Patience
+from vita_orchestrator.patience import Patience
 
 
 class Sight:
@@ -18,11 +18,13 @@ class Sight:
 
     is_whole = True
 
-    def __init__(self, picture: bytes, max_tile_count: int, encoder: VisionEncoder, outages: Outages) -> None:
+    def __init__(
+        self, picture: bytes, max_tile_count: int, encoder: VisionEncoder, new_patience: Callable[[], Patience]
+    ) -> None:
         self._picture = picture
         self._max_tile_count = max_tile_count
         self._encoder = encoder
-        self._outages = outages
+        self._new_patience = new_patience
 
     async def rows(self, start: int) -> AsyncGenerator[Embeddings]:
         """Yield the tiles behind row `start`.
@@ -39,7 +41,7 @@ class Sight:
                 seen += tile.count
 
     async def _tiles(self) -> AsyncGenerator[Embeddings]:
-        patience = Patience(self._outages)
+        patience = self._new_patience()
         async with aclosing(patience.stream("vision_encoder", self._encode, lambda tile: tile.count)) as tiles:
             async for tile, _ in tiles:
                 yield tile

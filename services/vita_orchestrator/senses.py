@@ -18,7 +18,8 @@ from vita.media.v1.media_pb2 import IMAGE_DETAIL_LOW, AudioClip, ImageFrame
 from vita_orchestrator.components import Components, Embeddings
 from vita_orchestrator.context import RowSource
 from vita_orchestrator.hearing import Hearing
-from vita_orchestrator.patience import Outages
+from vita_orchestrator.history import Senses
+from vita_orchestrator.patience import Haste, Outages, Patience
 from vita_orchestrator.seeing import Sight
 from vita_orchestrator.surroundings import Spawn
 
@@ -37,11 +38,35 @@ class SessionSenses:
         self._max_tile_count = max_tile_count
         self._sounds: OrderedDict[str, Hearing] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._known_lost: frozenset[str] = frozenset()
+
+    def begin_turn(self) -> None:
+        """A turn begins: what is lost now is known to be, and is worth waiting for. What failed gets another chance."""
+        self._known_lost = self._outages.lost()
+        for hearing in list(self._sounds.values()):
+            if hearing.has_failed:
+                self.forget(hearing.item_id)
+
+    def haste(self) -> Patience:
+        """Return no patience."""
+        return Haste(self._outages)
+
+    def patience(self) -> Patience:
+        """Return a new patience for something in this turn."""
+        return Patience(self._outages, self._known_lost)
+
+    def hasty(self) -> Senses:
+        """Return these senses for what is done before anybody asks."""
+        return _HastySenses(self)
 
     def see(self, picture: ImageFrame) -> RowSource:
         """Return a picture's rows."""
+        return self.sight(picture, self.patience)
+
+    def sight(self, picture: ImageFrame, new_patience: Callable[[], Patience]) -> RowSource:
+        """Return a picture's rows, waited for with such patience."""
         tiles = 1 if picture.detail == IMAGE_DETAIL_LOW else self._max_tile_count()
-        return Sight(picture.content, tiles, self._components.vision_encoder, self._outages)
+        return Sight(picture.content, tiles, self._components.vision_encoder, new_patience)
 
     def hear(self, item_id: str, sound: AudioClip) -> RowSource:
         """Return the rows of an item's sound."""
@@ -56,7 +81,7 @@ class SessionSenses:
     def recall(self, item_id: str, sound: AudioClip) -> Hearing:
         """Return an item's hearing, hearing it again if need be."""
         hearing = self._sounds.get(item_id)
-        if hearing is None or hearing.has_failed:
+        if hearing is None:
             hearing = Hearing.recorded(item_id, sound.samples, self._components.speech_encoder, self._outages)
             self._keep(hearing)
         return hearing
@@ -74,6 +99,19 @@ class SessionSenses:
         self._tasks[hearing.item_id] = self._spawn(hearing.run())
         if len(self._sounds) > KEPT_SOUNDS:
             self.forget(next(iter(self._sounds)))
+
+
+@dataclass(frozen=True, slots=True)
+class _HastySenses:
+    """See SessionSenses.hasty."""
+
+    senses: SessionSenses
+
+    def see(self, picture: ImageFrame) -> RowSource:
+        return self.senses.sight(picture, self.senses.haste)
+
+    def hear(self, item_id: str, sound: AudioClip) -> RowSource:
+        return self.senses.hear(item_id, sound)
 
 
 @dataclass(slots=True)
