@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
+from prometheus_client import Counter, Gauge
 from vita_runtime.errors import AtCapacity, ComponentUnavailable, VitaError
 
 from vita_components.failures import is_refusal, lost
@@ -36,6 +37,10 @@ from vita_components.triton import (
 )
 
 logger = logging.getLogger(__name__)
+
+WELL = Gauge("vita_endpoint_well", "1 while the endpoint's engine answers pings.", ["component", "address"])
+LOSSES = Counter("vita_endpoint_losses_total", "Times the endpoint was lost.", ["component", "address"])
+IN_FLIGHT = Gauge("vita_endpoint_in_flight", "Requests and streams at the endpoint.", ["component", "address"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,11 @@ class Endpoint:
         self._streams: set[Stream] = set()
         self._doubted = asyncio.Event()
         self._loss: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done at the next loss
+
+    def count(self, change: int) -> None:
+        """Count requests in flight."""
+        self.in_flight += change
+        IN_FLIGHT.labels(self.component, self.address).set(self.in_flight)
 
     def doubt(self) -> None:
         """Have the engine pinged now."""
@@ -142,6 +152,9 @@ class Endpoint:
             self.is_well = is_well
             facts = {"component": self.component, "address": self.address}
             logger.info("endpoint is well" if is_well else "endpoint is lost", extra=facts)
+            WELL.labels(self.component, self.address).set(is_well)
+            if not is_well:
+                LOSSES.labels(self.component, self.address).inc()
             self._changed()
 
 
@@ -179,7 +192,7 @@ class Pool:
             AtCapacity: all that are well are full.
         """
         endpoint = await self._wait_for_one(key)
-        endpoint.in_flight += 1
+        endpoint.count(1)
         try:
             yield endpoint
         except ComponentUnavailable as error:
@@ -187,7 +200,7 @@ class Pool:
                 endpoint.shun()
             raise
         finally:
-            endpoint.in_flight -= 1
+            endpoint.count(-1)
             self._note_change()
 
     async def watch(self) -> None:
