@@ -52,8 +52,8 @@ class Settings:
     speech_decoder_endpoints: tuple[str, ...]
     codec_decoder_endpoints: tuple[str, ...]
     max_sessions: int = 64
-    lead_ms: int = Policy.lead_ms
-    max_utterance_ms: int = Policy.max_utterance_ms
+    lead_ms: int = Policy().lead_ms
+    max_utterance_ms: int = Policy().max_utterance_ms
     drain_s: float = 15.0  # shorter than the process's grace, so that streams end by themselves
     log_level: str = "INFO"
 
