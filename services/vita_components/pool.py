@@ -48,7 +48,8 @@ class PoolSettings:
     """How replicas are watched and filled."""
 
     ping_interval_s: float = 1.0  # while it is well
-    ping_deadline_s: float = 1.2  # Triton takes 1.0 s to say that a model's process is dead
+    # Of a dead process Triton says so after 1.0 s; only an engine that hangs is silent, and a busy machine is slow.
+    ping_deadline_s: float = 3.0
     ping_gap_s: float = 0.1  # between two pings while it is not, or while somebody doubts it
     max_in_flight: int = 64  # requests and streams of one replica; beyond, callers wait
     patience_s: float = 0.25  # longest wait for a replica that is well and not full
