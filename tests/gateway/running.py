@@ -65,7 +65,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     finally:
         gateway.draining.set()
         await gateway.realtime.wait_until_empty(2.0)
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # a test need not wait for idle connections
         await task
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 from vita.media.v1 import media_pb2
 from vita_runtime.errors import BadInput
 
@@ -54,11 +55,11 @@ class InputAudio:
         Raises:
             BadInput: `content` ends in the middle of a sample; nothing of it was taken.
         """
-        return self._resampler.resample_chunk(decode_samples(self.format, content)).tobytes()
+        return _resampled(self._resampler, decode_samples(self.format, content)).tobytes()
 
     def flush(self) -> bytes:
         """Return what was kept back, and start anew."""
-        tail = self._resampler.resample_chunk(np.zeros(0, np.int16), last=True).tobytes()
+        tail = _resampled(self._resampler, np.zeros(0, np.int16), is_last=True).tobytes()
         self._resampler = _resampler(self.format.rate_hz, MODEL_RATE_HZ)
         return tail
 
@@ -74,7 +75,7 @@ class OutputAudio:
         """Return the client's bytes for more of the answer's 24 kHz samples."""
         if self._resampler is None:
             return pcm
-        samples = self._resampler.resample_chunk(np.frombuffer(pcm, "<i2"), last=is_last)
+        samples = _resampled(self._resampler, np.frombuffer(pcm, "<i2"), is_last=is_last)
         file = io.BytesIO()
         soundfile.write(file, samples, 8_000, format="RAW", subtype=SUBTYPES[self.format])
         return file.getvalue()
@@ -102,7 +103,7 @@ def decode_samples(audio_format: AudioFormat, content: bytes) -> Samples:
 def decode_clip(audio_format: AudioFormat, content: bytes) -> Samples:
     """Return (S,) samples at 16 kHz of a whole sound in a Realtime format."""
     samples = decode_samples(audio_format, content)
-    return soxr.resample(samples, audio_format.rate_hz, MODEL_RATE_HZ)
+    return _rounded(soxr.resample(samples.astype(np.float32), audio_format.rate_hz, MODEL_RATE_HZ))
 
 
 def chunks(pcm: bytes) -> Iterator[media_pb2.AudioChunk]:
@@ -117,4 +118,13 @@ def chunks(pcm: bytes) -> Iterator[media_pb2.AudioChunk]:
 
 def _resampler(from_hz: int, to_hz: int) -> soxr.ResampleStream:
     # HQ keeps back 10-20 ms less than soxr's best quality, and the model's features cannot tell them apart.
-    return soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16", quality="HQ")
+    # In float: soxr dithers 16-bit samples, and silence should stay silence.
+    return soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+
+
+def _resampled(resampler: soxr.ResampleStream, samples: Samples, *, is_last: bool = False) -> Samples:
+    return _rounded(resampler.resample_chunk(samples.astype(np.float32), last=is_last))
+
+
+def _rounded(samples: NDArray[np.float32]) -> Samples:
+    return np.clip(np.round(samples), -32768, 32767).astype("<i2")
