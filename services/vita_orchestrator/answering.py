@@ -79,30 +79,28 @@ class Answer:
 Send = Callable[[Answer, Message], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What an answer is made with."""
+
+    keeper: ContextKeeper
+    plan: Plan
+    components: Components
+    patience: Patience
+
+
 class Answering:
     """The work on one answer."""
 
     def __init__(
-        self,
-        answer: Answer,
-        sampling: Sampling,
-        keeper: ContextKeeper,
-        plan: Plan,
-        components: Components,
-        patience: Patience,
-        now: Clock,
-        policy: Policy,
-        send: Send,
+        self, answer: Answer, sampling: Sampling, stages: Stages, policy: Policy, now: Clock, send: Send
     ) -> None:
         self.answer = answer
         self._sampling = sampling
-        self._keeper = keeper
-        self._plan = plan
-        self._components = components
+        self._stages = stages
         self._policy = policy
-        self._send = send
         self._now = now
-        self._patience = patience
+        self._send = send
         self._outcome = wire.RESPONSE_OUTCOME_COMPLETED
 
     async def run(self) -> wire.ResponseOutcome:
@@ -124,9 +122,9 @@ class Answering:
         return self._outcome
 
     async def _think(self, clauses: Channel[Clause]) -> None:
-        cutter = ClauseCutter()
+        cutter, stages = ClauseCutter(), self._stages
         with tracing.span("llm"):
-            async with aclosing(think(self._keeper, self._plan, self._sampling, self._patience)) as events:
+            async with aclosing(think(stages.keeper, stages.plan, self._sampling, stages.patience)) as events:
                 async for event in events:
                     match event:
                         case Judgement():
@@ -140,7 +138,7 @@ class Answering:
         await clauses.close()
 
     async def _judged(self, judgement: Judgement) -> None:
-        usage, keeper = self.answer.usage, self._keeper
+        usage, keeper = self.answer.usage, self._stages.keeper
         usage.input_audio_token_count = keeper.row_count("/sound")
         usage.input_image_token_count = keeper.row_count("image/")
         rows = usage.input_audio_token_count + usage.input_image_token_count
@@ -176,10 +174,10 @@ class Answering:
             await voice(
                 clauses,
                 windows,
-                self._components.speech_decoder,
-                context_codes=self._components.codec_decoder.context_codes,
+                self._stages.components.speech_decoder,
+                context_codes=self._stages.components.codec_decoder.context_codes,
                 seed=self._sampling.seed,
-                patience=self._patience,
+                patience=self._stages.patience,
                 on_codes=self._coded,
             )
 
@@ -189,7 +187,7 @@ class Answering:
 
     async def _decode(self, windows: Channel[ClauseWindow], sounds: Channel[ClauseSound]) -> None:
         with tracing.span("codec_decoder"):
-            await decode(windows, sounds, self._components.codec_decoder, patience=self._patience)
+            await decode(windows, sounds, self._stages.components.codec_decoder, patience=self._stages.patience)
 
     async def _play(self, sounds: Channel[ClauseSound]) -> None:
         """Send sound in small pieces, only so far ahead of the listener."""

@@ -18,21 +18,18 @@ from vita.conversation.v1.item_pb2 import (
 )
 from vita_runtime import tracing
 from vita_runtime.errors import VitaError
-from vita_sessions.session import Entry, Session
+from vita_sessions.session import Entry
 
-from vita_orchestrator.answering import Answer, Answering
+from vita_orchestrator.answering import Answer, Answering, Stages
 from vita_orchestrator.components import Sampling
-from vita_orchestrator.context import ContextKeeper, Part
+from vita_orchestrator.context import Part
+from vita_orchestrator.desk import Desk
 from vita_orchestrator.history import NEXT_TURN, Coming, asked_states, plan, text_key
-from vita_orchestrator.items import Items
 from vita_orchestrator.measures import FAILURES, RESPONSES, STOPPING
-from vita_orchestrator.outbox import Outbox
 from vita_orchestrator.playback import Playback
-from vita_orchestrator.senses import SessionSenses
 from vita_orchestrator.speaking import MAX_SEED
 from vita_orchestrator.status import to_status
-from vita_orchestrator.surroundings import Spawn, Surroundings
-from vita_orchestrator.turn import Event, State, Turn
+from vita_orchestrator.turn import Event, State
 
 logger = logging.getLogger(__name__)
 
@@ -42,33 +39,18 @@ Answered = Callable[[Answer, wire.ResponseOutcome, VitaError | None], None]
 class Responses:
     """At most one answer at a time; its output passes one gate and one fence."""
 
-    def __init__(
-        self,
-        session: Session,
-        turn: Turn,
-        keeper: ContextKeeper,
-        senses: SessionSenses,
-        outbox: Outbox,
-        items: Items,
-        surroundings: Surroundings,
-        spawn: Spawn,
-        answered: Answered,
-    ) -> None:
-        self._session = session
-        self._turn = turn
-        self._keeper = keeper
-        self._senses = senses
-        self._outbox = outbox
-        self._items = items
-        self._surroundings = surroundings
-        self._spawn = spawn
+    def __init__(self, desk: Desk, answered: Answered, traceparent: str) -> None:
+        self._desk = desk
+        self._session = desk.session
+        self._turn = desk.turn
+        self._outbox = desk.outbox
         self._answered = answered
+        self._traceparent = traceparent
         self._gate = asyncio.Event()
         self._gate.set()
         self._task: asyncio.Task[None] | None = None
         self.current: Answer | None = None
         self.last: Answer | None = None
-        self.traceparent = ""
 
     @property
     def is_last_still_heard(self) -> bool:
@@ -77,49 +59,44 @@ class Responses:
         return last is not None and last.is_paced and last.playback.played_ms() < last.playback.sent_ms
 
     async def start(
-        self, configuration: wire.SessionConfiguration, request: wire.CreateResponse, turn_id: str, asked_s: float
+        self, configuration: wire.SessionConfiguration, request: wire.CreateResponse, asked_s: float
     ) -> None:
         """Start an answer to the conversation as it stands."""
-        new_id, asked = self._surroundings.new_id, list(self._session.entries)
-        answer = Answer(
-            response_id=new_id("resp"),
-            item_id=new_id("item"),
-            turn_id=turn_id,
-            generation=self._turn.generation,
-            is_spoken=configuration.modality == wire.MODALITY_AUDIO,
-            is_paced=configuration.is_paced,
-            is_out_of_band=request.is_out_of_band,
-            asked_s=asked_s,
-            playback=Playback(self._surroundings.now),
-            metadata=dict(request.metadata),
-        )
+        desk, asked = self._desk, list(self._session.entries)
+        self.current = answer = self._new_answer(configuration, request, asked_s)
         if not answer.is_out_of_band:
             item = Item(item_id=answer.item_id, role=ROLE_ASSISTANT, status=ITEM_STATUS_IN_PROGRESS)
-            self._session.add(Entry(item, turn_id))
-        self.current = answer
+            self._session.add(Entry(item, answer.turn_id))
         started = wire.ResponseStarted(
             response_id=answer.response_id,
             item_id=answer.item_id,
             metadata=answer.metadata,
             generation=answer.generation,
         )
-        await self._outbox.send(started, turn_id)
+        await self._outbox.send(started, answer.turn_id)
 
         def parts() -> list[Part]:
-            return plan(configuration.instructions, asked, self._senses, Coming())
+            return plan(configuration.instructions, asked, desk.senses, Coming())
 
-        answering = Answering(
-            answer,
-            self._sampling(configuration, asked),
-            self._keeper,
-            parts,
-            self._surroundings.components,
-            self._senses.patience(),
-            self._surroundings.now,
-            self._surroundings.policy,
-            self._send,
+        stages = Stages(desk.keeper, parts, desk.surroundings.components, desk.senses.patience())
+        answering = Answering(answer, self._sampling(configuration, asked), stages, desk.policy, desk.now, self._send)
+        self._task = desk.mailbox.spawn(self._run(answering))
+
+    def _new_answer(
+        self, configuration: wire.SessionConfiguration, request: wire.CreateResponse, asked_s: float
+    ) -> Answer:
+        return Answer(
+            response_id=self._desk.new_id("resp"),
+            item_id=self._desk.new_id("item"),
+            turn_id=self._desk.turn_id,
+            generation=self._turn.generation,
+            is_spoken=configuration.modality == wire.MODALITY_AUDIO,
+            is_paced=configuration.is_paced,
+            is_out_of_band=request.is_out_of_band,
+            asked_s=asked_s,
+            playback=Playback(self._desk.now),
+            metadata=dict(request.metadata),
         )
-        self._task = self._spawn(self._run(answering))
 
     async def hold(self) -> None:
         """Let no output pass."""
@@ -141,7 +118,7 @@ class Responses:
         if answer is None or task is None:
             return
         task.cancel()
-        self._spawn(self._watch_stop(task))
+        self._desk.mailbox.spawn(self._watch_stop(task))
         self._gate.set()
         await self.conclude(answer, outcome, None)
 
@@ -149,9 +126,9 @@ class Responses:
         """Put the answer into the record as it was heard, and say how it ended."""
         self.current, self._task, self.last = None, None, answer
         item = self._remember(answer, outcome)
-        self._keeper.discard()
+        self._desk.keeper.discard()
         if outcome == wire.RESPONSE_OUTCOME_IGNORED and not answer.is_out_of_band:
-            await self._items.forget_question()
+            await self._desk.items.forget_question()
         done = wire.ResponseDone(
             response_id=answer.response_id,
             outcome=outcome,
@@ -183,7 +160,7 @@ class Responses:
             return
         last.is_paced = False
         if any(entry.item.item_id == last.item_id for entry in self._session.entries):
-            await self._items.truncate(last.item_id, last.playback.played_ms())
+            await self._desk.items.truncate(last.item_id, last.playback.played_ms())
 
     def report_playback(self, response_id: str, played_ms: int) -> None:
         """The client says what it has played; of an answer long gone it is no news."""
@@ -196,7 +173,7 @@ class Responses:
         answer, error = answering.answer, None
         outcome: wire.ResponseOutcome = wire.RESPONSE_OUTCOME_FAILED
         try:
-            with tracing.span("turn", traceparent=self.traceparent, turn_id=answer.turn_id):
+            with tracing.span("turn", traceparent=self._traceparent, turn_id=answer.turn_id):
                 outcome = await answering.run()
         except VitaError as failure:
             error = failure
@@ -218,9 +195,9 @@ class Responses:
         await self._outbox.put(event, answer.turn_id)
 
     async def _watch_stop(self, task: asyncio.Task[None]) -> None:
-        started_s = self._surroundings.now()
+        started_s = self._desk.now()
         await asyncio.gather(task, return_exceptions=True)
-        STOPPING.observe(self._surroundings.now() - started_s)
+        STOPPING.observe(self._desk.now() - started_s)
 
     def _remember(self, answer: Answer, outcome: wire.ResponseOutcome) -> Item:
         """Return the answer's item as the conversation keeps it: with the words that were heard."""
@@ -238,13 +215,13 @@ class Responses:
         if not entry.text:
             self._session.remove(answer.item_id)
         else:
-            self._keeper.keep(
+            self._desk.keeper.keep(
                 text_key(answer.item_id, entry.text), NEXT_TURN, entry.marks[-1].position if entry.marks else 0
             )
         return entry.item
 
     def _sampling(self, configuration: wire.SessionConfiguration, asked: list[Entry]) -> Sampling:
-        seed = configuration.seed if configuration.HasField("seed") else self._surroundings.draw_seed()
+        seed = configuration.seed if configuration.HasField("seed") else self._desk.surroundings.draw_seed()
         return Sampling(
             max_tokens=configuration.max_output_tokens,
             temperature=configuration.temperature,

@@ -23,11 +23,11 @@ from vita_sessions.session import Session
 from vita_sessions.store import SessionStore
 
 from vita_orchestrator.configuration import changed, default_configuration
-from vita_orchestrator.conversation import Conversation
 from vita_orchestrator.measures import SESSIONS
 from vita_orchestrator.outbox import ClientStalledError
 from vita_orchestrator.saving import Saver
 from vita_orchestrator.status import to_status
+from vita_orchestrator.stream import Stream
 from vita_orchestrator.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ConversationServicer(ConversationServiceServicer):
         self._store = store
         self._max_sessions = max_sessions
         self._owner = owner
-        self._open: set[Conversation] = set()
+        self._open: set[Stream] = set()
         self._admitted = 0
         self._is_draining = False
 
@@ -100,7 +100,7 @@ class ConversationServicer(ConversationServiceServicer):
         )
         note_change = saver.note if saver is not None else _keep_nothing
         with vita_logging.bind(session_id=session.session_id):
-            conversation = Conversation(session, self._surroundings, note_change=note_change, traceparent=traceparent)
+            conversation = Stream(session, self._surroundings, note_change=note_change, traceparent=traceparent)
             await conversation.outbox.send(opened)
             self._open.add(conversation)
             SESSIONS.inc()
@@ -149,7 +149,7 @@ async def _first(requests: Requests) -> wire.Open:
 
 
 async def _hold(
-    conversation: Conversation, saver: Saver | None, requests: Requests, handler: asyncio.Task[object] | None
+    conversation: Stream, saver: Saver | None, requests: Requests, handler: asyncio.Task[object] | None
 ) -> None:
     """Hold the conversation and keep its record; end both when either ends."""
     work = [asyncio.create_task(conversation.run(requests))]

@@ -13,9 +13,9 @@ from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ROLE_USER, ContentPart, Item
 from vita.media.v1.media_pb2 import AUDIO_ENCODING_PCM_S16LE, IMAGE_ENCODING_JPEG, AudioChunk, AudioClip, ImageFrame
 from vita_orchestrator.configuration import changed, default_configuration
-from vita_orchestrator.conversation import Conversation
 from vita_orchestrator.patience import Outages
 from vita_orchestrator.policy import Policy
+from vita_orchestrator.stream import Stream
 from vita_orchestrator.surroundings import Surroundings
 from vita_sessions.session import Session
 
@@ -63,7 +63,7 @@ class Talk:
     requests: asyncio.Queue[wire.ConverseRequest | None] = field(default_factory=asyncio.Queue)
     heard: list[Heard] = field(default_factory=list)
     saves: int = 0
-    conversation: Conversation | None = None
+    conversation: Stream | None = None
     surroundings: Surroundings | None = None
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -166,7 +166,7 @@ async def talking(
         settings = changed(default_configuration(rules), configuration or wire.SessionConfiguration(), rules)
         session = Session("sess_1", "tenant", configuration=settings)
     talk = Talk(fakes, session, surroundings=surroundings)
-    talk.conversation = Conversation(session, surroundings, note_change=talk.note_save)
+    talk.conversation = Stream(session, surroundings, note_change=talk.note_save)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(talk.conversation.run(talk.stream()))
         if is_listening:

@@ -6,7 +6,6 @@ import math
 
 import pytest
 from google.protobuf.message import Message
-from tests.fakes.components import FakeComponents
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ROLE_ASSISTANT, ROLE_USER, ContentPart, Item, ToolCall
 from vita.media.v1.media_pb2 import (
@@ -19,6 +18,7 @@ from vita.media.v1.media_pb2 import (
     ImageFrame,
 )
 
+from tests.fakes.components import FakeComponents
 from tests.orchestrator.talk import clip, picture, talking
 
 pytestmark = pytest.mark.unit

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.fakes.components import FakeComponents
 from vita.conversation.v1 import conversation_service_pb2 as wire
 
+from tests.fakes.components import FakeComponents
 from tests.orchestrator.talk import SILENCE, VOICE, Talk, talking
 
 pytestmark = pytest.mark.unit

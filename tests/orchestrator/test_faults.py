@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.fakes.components import FakeComponents
-from tests.fakes.faults import Fault, lost
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ROLE_USER, ContentPart, Item
 
+from tests.fakes.components import FakeComponents
+from tests.fakes.faults import Fault, lost
 from tests.orchestrator.talk import SILENCE, VOICE, Talk, clip, picture, reason, talking
 
 pytestmark = pytest.mark.unit

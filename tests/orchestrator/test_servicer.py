@@ -12,7 +12,6 @@ import grpc.aio
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from tests.fakes.components import FakeComponents
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1 import conversation_service_pb2_grpc as service
 from vita.conversation.v1.item_pb2 import ROLE_USER, ContentPart, Item
@@ -23,6 +22,7 @@ from vita_orchestrator.surroundings import Surroundings
 from vita_runtime.errors import StoreUnavailable
 from vita_sessions.memory_store import MemoryStore
 
+from tests.fakes.components import FakeComponents
 from tests.orchestrator.talk import LoudVoiceActivity, chunk
 
 pytestmark = pytest.mark.unit
