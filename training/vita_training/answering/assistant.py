@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from vita15.config import VitaConfig
 from vita15.llm import build_llm, embed
 from vita15.speech_encoder import SpeechEncoder
 from vita15.vision_encoder import VisionEncoder
+from vita_training.answering.conversations import Turn
 from vita_training.answering.splice import IGNORED, Row, pad
 
 EMBEDDING_DEVIATION = 0.3  # of the text table at the start: near the media embeddings' size
@@ -27,6 +30,14 @@ class Assistant(nn.Module):
         self.speech = SpeechEncoder(config.speech_encoder)
         self.llm = build_llm(config.llm, attention="eager")  # trains faster than sdpa in bf16 on a CPU
         nn.init.normal_(self.llm.model.embed_tokens.weight, std=EMBEDDING_DEVIATION)
+        self._run_layers: Callable[[Tensor], Tensor] = self._plain_layers
+
+    def compile_layers(self) -> None:
+        """Let torch compile the language model's layers."""
+        self._run_layers = torch.compile(self._plain_layers, dynamic=True)
+
+    def _plain_layers(self, embeddings: Tensor) -> Tensor:
+        return cast(Tensor, self.llm.model(inputs_embeds=embeddings, use_cache=False).last_hidden_state)
 
     def trainable(self) -> list[nn.Parameter]:
         """The parameters of the last stage."""
@@ -36,6 +47,10 @@ class Assistant(nn.Module):
     def load_pretrained(self, folder: Path) -> None:
         """Take the encoders from the earlier stages' folders."""
         self.vision.load_state_dict(torch.load(folder / "seeing/encoder.pt", weights_only=True))
+        self.load_listener(folder)
+
+    def load_listener(self, folder: Path) -> None:
+        """Take the speech encoder, adapter included, from its own stage."""
         listener = torch.load(folder / "hearing/listener.pt", weights_only=True)
         prefix = "encoder."
         self.speech.load_state_dict({k.removeprefix(prefix): v for k, v in listener.items() if k.startswith(prefix)})
@@ -57,11 +72,27 @@ class Assistant(nn.Module):
             embedded = _put(embedded, kept, spans)
         return embedded
 
+    @torch.no_grad()
+    def right_answers(self, rows: list[Row]) -> list[tuple[Turn, bool, bool]]:
+        """For each turn: whether its state mark is right, and whether all that a greedy answer would say is.
+
+        Greedy generation says the expected answer exactly if every token of it is the likeliest after those before.
+        """
+        ids, labels = pad(rows)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = self.llm.lm_head(self._plain_layers(self.embeddings(rows, ids))[:, :-1])
+        is_right = (logits.argmax(-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
+        return [
+            (turn, bool(is_right[i, begin - 1]), bool(is_right[i, begin - 1 : end - 1].all()))
+            for i, row in enumerate(rows)
+            for begin, end, turn in row.answers
+        ]
+
     def loss(self, rows: list[Row]) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of answers; and the share of learnt tokens, and of state marks, that come out right."""
         ids, labels = pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            hidden = self.llm.model(inputs_embeds=self.embeddings(rows, ids), use_cache=False).last_hidden_state
+            hidden = self._run_layers(self.embeddings(rows, ids))
             is_learnt = labels[:, 1:] != IGNORED
             logits = self.llm.lm_head(hidden[:, :-1][is_learnt]).float()
         targets = labels[:, 1:][is_learnt]

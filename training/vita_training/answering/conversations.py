@@ -26,6 +26,7 @@ class Turn:
     answer: str
     is_noise: bool = False
     kept_words: int | None = None  # of the answer, if it was interrupted
+    kind: str = "noise"
     picture: int | None = None  # index of the picture that comes before the question
 
 
@@ -46,7 +47,7 @@ def sample_conversation(rng: random.Random, scenes: list[Scene]) -> list[Turn]:
         is_spoken = rng.random() < SPOKEN_SHARE
         text = last.text if is_spoken else _typed(last.text, rng)
         kept = rng.randint(1, len(last.answer.split())) if rng.random() < CUT_SHARE else None
-        turns.append(Turn(text, is_spoken, last.answer, kept_words=kept, picture=picture))
+        turns.append(Turn(text, is_spoken, last.answer, kept_words=kept, kind=last.kind, picture=picture))
         picture = None
     return turns
 

@@ -25,7 +25,9 @@ from vita_training.world.sounds import Samples, sample_sound
 PICTURES = 14_000
 LARGE_SHARE = 0.07
 SOUNDS = 1500
+FULL_SHARE = 0.15  # of the batches of clips; the rest is heard as when streaming
 _BATCH = 32
+SEEN, HEARD = "seen.pt", "heard.pt"
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,22 @@ def see_pictures(encoder: VisionEncoder, seed: int, count: int = PICTURES) -> Se
     return Seen([p.scene for p in pool], features)
 
 
-def hear_recordings(encoder: SpeechEncoder, recordings: Recordings, seed: int, modes: list[Mode]) -> Heard:
-    """Encode every take once for each of `modes`, each time with other noise and silence; and other sounds."""
+def hear_recordings(encoder: SpeechEncoder, recordings: Recordings, seed: int) -> Heard:
+    """Encode every take once, with noise and silence around it, and other sounds: mostly as when streaming."""
     rng = random.Random(seed)
     noises = noise_bank(rng)
     order = sorted(range(len(recordings.texts)), key=lambda i: len(recordings.take(i)))
+    clips = [as_float(recordings.take(i)) for i in order]
     takes: dict[str, list[Tensor]] = {}
-    for mode in modes:
-        clips = [as_float(recordings.take(i)) for i in order]
-        for index, frames in zip(order, encode_clips(encoder, clips, rng, noises, mode), strict=True):
-            takes.setdefault(without_opening(recordings.texts[index]), []).append(frames)
+    for index, frames in zip(order, encode_clips(encoder, clips, rng, noises), strict=True):
+        takes.setdefault(without_opening(recordings.texts[index]), []).append(frames)
     sounds = [sample_sound(rng) for _ in range(SOUNDS)]
-    return Heard(takes, encode_clips(encoder, sounds, rng, noises, modes[0]))
+    return Heard(takes, encode_clips(encoder, sounds, rng, noises))
 
 
 @torch.no_grad()
 def encode_clips(
-    encoder: SpeechEncoder, clips: list[Samples], rng: random.Random, noises: list[Samples], mode: Mode
+    encoder: SpeechEncoder, clips: list[Samples], rng: random.Random, noises: list[Samples]
 ) -> list[Tensor]:
     """Augment and encode clips, without the adapter."""
     encoder.eval()
@@ -83,6 +84,7 @@ def encode_clips(
     for first in range(0, len(clips), _BATCH):
         changed = [heard(c, rng, noises, is_clean=rng.random() < 0.25) for c in clips[first : first + _BATCH]]
         batch = make_batch(changed, [])
+        mode: Mode = "full" if rng.random() < FULL_SHARE else "stream"
         with torch.autocast("cpu", dtype=torch.bfloat16):
             frames, lengths = encoder.encode_frames(batch.features, batch.lengths, mode)
         encoded += [row[:n].bfloat16().clone() for row, n in zip(frames, lengths.tolist(), strict=True)]
@@ -97,25 +99,35 @@ def without_opening(text: str) -> str:
     return text
 
 
-def load(path: Path) -> tuple[Seen, Heard]:
-    """Read what `main` wrote."""
-    stored = torch.load(path, weights_only=False)  # our own file, made on this machine a moment ago
-    return cast(Seen, stored["seen"]), cast(Heard, stored["heard"])
+def load_seen(folder: Path) -> Seen:
+    """Read the pictures that `main` encoded."""
+    return cast(Seen, torch.load(folder / SEEN, weights_only=False))  # our own file, made by this module
+
+
+def load_heard(folder: Path) -> Heard | None:
+    """Read the clips that `main` encoded; None if it has not yet."""
+    return cast(Heard, torch.load(folder / HEARD, weights_only=False)) if (folder / HEARD).exists() else None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("pictures", "clips"))
     parser.add_argument("--folder", type=Path, default=Path(".vita/training"))
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder: Path = options.folder
-    vision, speech = VisionEncoder(TINY.vision_encoder, attention="eager"), SpeechEncoder(TINY.speech_encoder)
-    vision.load_state_dict(torch.load(folder / "seeing/encoder.pt", weights_only=True))
+    if options.what == "pictures":
+        vision = VisionEncoder(TINY.vision_encoder, attention="eager")
+        vision.load_state_dict(torch.load(folder / "seeing/encoder.pt", weights_only=True))
+        torch.save(see_pictures(vision, options.seed), folder / SEEN)
+        return
+    speech = SpeechEncoder(TINY.speech_encoder)
     listener = torch.load(folder / "hearing/listener.pt", weights_only=True)
     speech.load_state_dict({k[8:]: v for k, v in listener.items() if k.startswith("encoder.")})
-    heard_clips = hear_recordings(speech, Recordings.load(DEFAULT_PATH), options.seed, ["stream", "stream", "full"])
-    torch.save({"seen": see_pictures(vision, options.seed), "heard": heard_clips}, folder / "material.pt")
+    heard_clips = hear_recordings(speech, Recordings.load(DEFAULT_PATH), options.seed)
+    torch.save(heard_clips, folder / "heard.new")
+    (folder / "heard.new").replace(folder / HEARD)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Row:
     labels: list[int] = field(default_factory=list)  # of each position itself, not shifted
     pictures: list[tuple[int, Tensor]] = field(default_factory=list)  # position, features
     clips: list[tuple[int, Tensor]] = field(default_factory=list)  # position, encoder frames
+    answers: list[tuple[int, int, Turn]] = field(default_factory=list)  # begin and end of what each turn teaches
 
     def add(self, ids: list[int], *, is_learnt: bool = False) -> None:
         """Append text tokens."""
@@ -71,7 +72,9 @@ class Splicer:
             else:
                 row.clips.append((row.reserve(self._count_embeddings(len(clip))), clip))
             row.add(self._template.closing() + self._template.opening("assistant"))
+            begin = len(row.ids)
             self._answer(row, turn)
+            row.answers.append((begin, len(row.ids), turn))
         return row
 
     def _answer(self, row: Row, turn: Turn) -> None:

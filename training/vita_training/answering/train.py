@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from vita15.config import TINY
 from vita15.tokenizer import Tokenizer
 from vita_training.answering.assistant import Assistant
 from vita_training.answering.conversations import Turn, sample_conversation
-from vita_training.answering.material import Heard, Seen, load
+from vita_training.answering.material import Heard, Seen, load_heard, load_seen
 from vita_training.answering.splice import Row, Splicer
 from vita_training.run_log import RunLog
 from vita_training.schedule import Averages, Clock, learning_rate
@@ -27,14 +28,14 @@ DEFAULT_FOLDER = Path(".vita/training/answering")
 BATCH_TOKENS = 3000
 POOL_ROWS = 160
 REPORT_STEPS = 50
-SAVE_STEPS = 400
+SAVE_STEPS = 200
 PEAK_RATE = 1.5e-3
 
 
 class Lessons:
-    """Draws batches of conversations."""
+    """Draws batches of conversations; all typed while there are no clips."""
 
-    def __init__(self, seen: Seen, heard: Heard, tokenizer: Tokenizer, rng: random.Random) -> None:
+    def __init__(self, seen: Seen, heard: Heard | None, tokenizer: Tokenizer, rng: random.Random) -> None:
         self._seen, self._heard, self._rng = seen, heard, rng
         self._batches: list[list[Row]] = []
         self._splicer = Splicer(tokenizer, lambda frames: (frames - 1) // 2 + 1)
@@ -49,12 +50,14 @@ class Lessons:
 
     def _row(self) -> Row:
         turns = sample_conversation(self._rng, self._seen.scenes)
+        if self._heard is None:
+            turns = [replace(turn, is_spoken=False) for turn in turns if not turn.is_noise]
         return self._splicer.row(turns, [self._clip(turn) for turn in turns], self._seen.features, self._rng)
 
     def _clip(self, turn: Turn) -> Tensor | None:
-        if turn.is_noise:
-            return self._rng.choice(self._heard.sounds)
-        return self._rng.choice(self._heard.takes[turn.question]) if turn.is_spoken else None
+        if self._heard is None or not turn.is_spoken:
+            return None
+        return self._rng.choice(self._heard.sounds if turn.is_noise else self._heard.takes[turn.question])
 
 
 def _pack(rows: list[Row]) -> list[list[Row]]:
@@ -67,33 +70,60 @@ def _pack(rows: list[Row]) -> list[list[Row]]:
     return batches
 
 
-def train(minutes: float, seed: int, folder: Path, material: Path) -> None:
+class Run:
+    """A training run that can be stopped and continued."""
+
+    def __init__(self, assistant: Assistant, folder: Path, minutes: float) -> None:
+        self.assistant = assistant
+        self.optimizer = torch.optim.AdamW(assistant.trainable(), betas=(0.9, 0.95), weight_decay=0.02, fused=True)
+        self.step, self.clock = 0, Clock(minutes)
+        self._latest = folder / "latest.pt"
+
+    def resume(self, material: Path, *, has_heard: bool) -> None:
+        """Continue from the last saved state, if there is one."""
+        if not self._latest.exists():
+            return
+        stored = torch.load(self._latest, weights_only=True)
+        self.assistant.load_state_dict(stored["assistant"])
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.step, self.clock = int(stored["step"]), Clock(self.clock.minutes, float(stored["minutes"]))
+        if has_heard and not stored["has_heard"]:
+            self.assistant.load_listener(material)  # until now it only read, and the listener has learnt meanwhile
+
+    def learn(self, rows: list[Row]) -> dict[str, float]:
+        """Take one step at the rate of the hour."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(PEAK_RATE, self.clock.share, self.step, warmup_steps=200)
+        self.step += 1
+        return train_step(self.assistant, self.optimizer, rows)
+
+    def save(self, *, has_heard: bool) -> None:
+        """Replace the last saved state."""
+        state = {"assistant": self.assistant.state_dict(), "optimizer": self.optimizer.state_dict()}
+        progress = {"step": self.step, "minutes": self.clock.elapsed_minutes, "has_heard": has_heard}
+        torch.save({**state, **progress}, self._latest.with_suffix(".new"))
+        self._latest.with_suffix(".new").replace(self._latest)
+
+
+def train(minutes: float, seed: int, folder: Path, material: Path, *, is_compiled: bool = False) -> None:
     """Train, keeping `latest.pt` in `folder`."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    rng, log, averages = random.Random(seed), RunLog(folder), Averages()
-    lessons = Lessons(*load(material), Tokenizer.from_file(TOKENIZER_PATH), rng)
-    assistant = Assistant(TINY)
-    assistant.load_pretrained(material.parent)
-    optimizer = torch.optim.AdamW(assistant.trainable(), betas=(0.9, 0.95), weight_decay=0.02, fused=True)
-    latest, step, clock = folder / "latest.pt", 0, Clock(minutes)
-    if latest.exists():
-        stored = torch.load(latest, weights_only=True)
-        assistant.load_state_dict(stored["assistant"])
-        optimizer.load_state_dict(stored["optimizer"])
-        step, clock = int(stored["step"]), Clock(minutes, float(stored["minutes"]))
-        rng.seed(seed + step)
-    while clock.share < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(PEAK_RATE, clock.share, step, warmup_steps=200)
-        averages.add(**train_step(assistant, optimizer, lessons.batch()))
-        step += 1
-        if step % REPORT_STEPS == 0:
-            log.report(step=step, minutes=clock.elapsed_minutes, **averages.take())
-        if step % SAVE_STEPS == 0 or clock.share >= 1:
-            state = {"assistant": assistant.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save({**state, "step": step, "minutes": clock.elapsed_minutes}, latest.with_suffix(".new"))
-            latest.with_suffix(".new").replace(latest)
+    heard = load_heard(material)
+    log, averages, assistant = RunLog(folder), Averages(), Assistant(TINY)
+    assistant.load_pretrained(material)
+    if is_compiled:
+        assistant.compile_layers()
+    run = Run(assistant, folder, minutes)
+    run.resume(material, has_heard=heard is not None)
+    rng = random.Random(seed + run.step)
+    lessons = Lessons(load_seen(material), heard, Tokenizer.from_file(TOKENIZER_PATH), rng)
+    while run.clock.share < 1:
+        averages.add(**run.learn(lessons.batch()))
+        if run.step % REPORT_STEPS == 0:
+            log.report(step=run.step, minutes=run.clock.elapsed_minutes, **averages.take())
+        if run.step % SAVE_STEPS == 0 or run.clock.share >= 1:
+            run.save(has_heard=heard is not None)
 
 
 def train_step(assistant: Assistant, optimizer: torch.optim.Optimizer, rows: list[Row]) -> dict[str, float]:
@@ -111,9 +141,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
-    parser.add_argument("--material", type=Path, default=Path(".vita/training/material.pt"))
+    parser.add_argument("--material", type=Path, default=Path(".vita/training"))
+    parser.add_argument("--compile", action="store_true", help="1.6 times as fast, after a minute of compiling")
     options = parser.parse_args()
-    train(options.minutes, options.seed, options.folder, options.material)
+    train(options.minutes, options.seed, options.folder, options.material, is_compiled=options.compile)
 
 
 if __name__ == "__main__":

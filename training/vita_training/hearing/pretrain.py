@@ -36,7 +36,7 @@ SOUND_COUNT = 600
 MODES: tuple[tuple[Mode, float], ...] = (("stream", 0.6), ("full", 0.25), ("dynamic", 0.15))
 REPORT_STEPS = 100
 TEST_STEPS = 200
-PEAK_RATE = 2e-3
+PEAK_RATE = 1.2e-3
 
 
 @dataclass(frozen=True, slots=True)
