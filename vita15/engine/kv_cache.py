@@ -53,8 +53,6 @@ class RaggedBatch:
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self.spans = spans
-        self.row_count = sum(span.rows for span in spans)
-        self.is_decode = all(span.rows == 1 for span in spans)
         self._masks: dict[int, Tensor | None] = {}
 
     def update(self, key: Tensor, value: Tensor, layer_index: int, *_: object) -> tuple[Tensor, Tensor]:

@@ -161,10 +161,10 @@ class SpeechEncoderEngine(Worker):
 
     def _hear(self, utterance: HeardUtterance) -> SpeechEvent:
         if not utterance.pending:
-            return SpeechEvent(utterance.stream.finish(), is_last=True)
+            return SpeechEvent(utterance.stream.finish().cpu(), is_last=True)
         samples = utterance.pending.popleft()
         utterance.pending_samples -= len(samples)
-        return SpeechEvent(utterance.stream.push(samples))
+        return SpeechEvent(utterance.stream.push(samples).cpu())
 
     def _note_rest(self, utterance: HeardUtterance, event: SpeechEvent) -> None:
         if not event.is_last:

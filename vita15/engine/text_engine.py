@@ -159,7 +159,7 @@ class TextEngine(Worker):
             if oldest is None or self._now() - oldest.used_at < self._limits.evict_after_s:
                 raise AtCapacity(f"all {self._limits.max_sessions} sessions are in use")
             self._end(oldest.key)
-        return KvSlot(self._shape, device=str(self._weight.device))
+        return KvSlot(self._shape, dtype=self._weight.dtype, device=str(self._weight.device))
 
     def _do(self, session: TextSession, operation: Operation, reply: Reply) -> None:
         session.used_at = self._now()
@@ -267,7 +267,7 @@ class TextEngine(Worker):
         if not asking:
             return
         last = self._model.model.norm(hidden[0, [end for _, end in asking]])
-        logits = torch.nn.functional.linear(last, self._weight).float()  # (asking, vocab)
+        logits = torch.nn.functional.linear(last, self._weight).float().cpu()  # (asking, vocab)
         self.statistics.items += len(asking)
         for (session, _), row_logits in zip(asking, logits, strict=True):
             assert session.generation is not None
