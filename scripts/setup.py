@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 TRITON = ROOT / ".vita" / "triton"
 
-PYTHONS = ((3, 11), (3, 12), (3, 13))  # both our code and a stub of this Triton exist for these
+# A stub of this Triton exists for 3.13 too, but no wheel of a numpy that the stub works with.
+PYTHONS = ((3, 11), (3, 12))
 OLDEST_GLIBC = (2, 35)  # what the Triton wheel was built against
 # Triton 2.51.0, NVIDIA's own server binary. The wheel is not installed: only its server, stubs and libraries are used.
 TRITON_WHEEL = "nvidia-pytriton==0.7.0"
@@ -73,17 +74,12 @@ def check_machine() -> None:
 
 def check_python() -> None:
     """Refuse Pythons that have no Triton stub, or no shared library for it to load."""
+    version = platform.python_version()
     if sys.version_info[:2] not in PYTHONS:
-        raise SetupError(
-            f"this is Python {platform.python_version()}; run `make setup PYTHON=python3.11` (3.11 to 3.13)"
-        )
-    # The stub of 3.13 finds the library that the wheel carries; the others load the system's by its usual name.
-    if sys.version_info[:2] < (3, 13) and shared_library() is None:
-        major, minor = sys.version_info[:2]
-        raise SetupError(
-            f"{sys.executable} has no libpython{major}.{minor}.so.1.0; install libpython{major}.{minor}, "
-            "or use a Python configured with --enable-shared"
-        )
+        raise SetupError(f"this is Python {version}; name 3.11 or 3.12, as in `make setup PYTHON=python3.11`")
+    if shared_library() is None:
+        name = "libpython{}.{}".format(*sys.version_info)
+        raise SetupError(f"{sys.executable} has no {name}.so.1.0; install {name}, or a Python with --enable-shared")
 
 
 def shared_library() -> Path | None:
