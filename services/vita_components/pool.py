@@ -62,7 +62,7 @@ class Endpoint:
         self.component, self.address = component, address
         self.channel: grpc.aio.Channel = open_channel(address)
         self.is_well = False
-        self.in_flight = 0
+        self.in_flight = self.lent_count = 0
         self._settings, self._changed = settings, changed
         self._streams: set[Stream] = set()
         self._doubted = asyncio.Event()
@@ -71,6 +71,7 @@ class Endpoint:
     def count(self, change: int) -> None:
         """Count requests in flight."""
         self.in_flight += change
+        self.lent_count += change > 0
         IN_FLIGHT.labels(self.component, self.address).set(self.in_flight)
 
     def doubt(self) -> None:
@@ -233,7 +234,7 @@ class Pool:
             return None
         if key:
             return max(free, key=lambda endpoint: rank(key, endpoint.address))
-        return min(free, key=lambda endpoint: endpoint.in_flight)
+        return min(free, key=lambda endpoint: (endpoint.in_flight, endpoint.lent_count))
 
     def _note_change(self) -> None:
         self._changes.set()

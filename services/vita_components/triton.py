@@ -36,8 +36,6 @@ CHANNEL_OPTIONS = (
     # A replica whose host is gone sends no reset: without keepalive a stream to it would hang.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
 )
 WRITE_S = 5.0  # longest a message may wait for flow control
 STALL_S = 0.4  # silence after which a reader doubts the endpoint; a reply is due every 20-100 ms

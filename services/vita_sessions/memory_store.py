@@ -49,7 +49,7 @@ class MemoryStore:
         kept.token += 1
         kept.owner = owner
         self._touch(kept)
-        return decode(kept.record), Lease(session_id, tenant_id, owner, kept.token, set(kept.record.media))
+        return decode(kept.record), Lease(session_id, tenant_id, owner, kept.token, set(kept.record.media_ids))
 
     async def load(self, session_id: str, tenant_id: str) -> Session:
         return decode(self._find(session_id, tenant_id).record)
@@ -90,7 +90,7 @@ class MemoryStore:
         kept = _Kept(record, session.tenant_id, lease.token, lease.owner, 0.0, 0.0)
         self._touch(kept)
         self._kept[session.session_id] = kept
-        lease.saved_media = set(record.media)
+        lease.saved_media = set(record.media_ids)
 
     def _touch(self, kept: _Kept) -> None:
         kept.lease_until_s = self._now() + self._lifetimes.lease_s

@@ -7,7 +7,7 @@ whole conversation's.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from vita.conversation.v1.item_pb2 import ContentPart, Item
@@ -23,24 +23,37 @@ class Record:
     """A session as a store keeps it."""
 
     head: bytes
-    media: Mapping[str, bytes]  # by media id
+    media: Mapping[str, bytes]  # by media id; those that the store does not hold yet
+    media_ids: frozenset[str]  # of all media of the session
 
 
-def encode(session: Session) -> Record:
-    """Write a session down; the session may change afterwards without changing the record."""
+def encode(session: Session, held: Collection[str] = ()) -> Record:
+    """Write a session down; the session may change afterwards without changing the record.
+
+    Args:
+        session: What to write.
+        held: Ids of media that the store holds: they are not copied, nor hashed again.
+    """
     media: dict[str, bytes] = {}
+    ids: set[str] = set()
     head = session_pb2.Session(
         session_id=session.session_id,
         tenant_id=session.tenant_id,
         configuration=session.configuration,
         variants=[session_pb2.PinnedVariant(component=c, variant=v) for c, v in sorted(session.variants.items())],
-        entries=[_encode_entry(entry, media) for entry in session.entries],
         generation=session.generation,
         sequence_number=session.sequence_number,
         turn_count=session.turn_count,
         created_ms=session.created_ms,
     )
-    return Record(head.SerializeToString(), media)
+    for entry in session.entries:
+        head.entries.append(_encode_entry(entry))
+        for part, media_id in zip(entry.item.parts, media_ids(entry), strict=True):
+            if media_id and media_id not in ids:
+                ids.add(media_id)
+                if media_id not in held:
+                    media[media_id] = media_of(part)
+    return Record(head.SerializeToString(), media, frozenset(ids))
 
 
 def decode(record: Record) -> Session:
@@ -59,13 +72,22 @@ def decode(record: Record) -> Session:
     )
 
 
-def _encode_entry(entry: Entry, media: dict[str, bytes]) -> session_pb2.Entry:
-    ids = [_put(media_of(part), media) for part in entry.item.parts]
+def media_ids(entry: Entry) -> tuple[str, ...]:
+    """Name the media of an item's parts by their content; empty: a part has none."""
+    size, ids = entry.known_media
+    if size != entry.byte_count or len(ids) != len(entry.item.parts):
+        ids = tuple(_media_id(media_of(part)) for part in entry.item.parts)
+        entry.known_media = (entry.byte_count, ids)
+    return ids
+
+
+def _encode_entry(entry: Entry) -> session_pb2.Entry:
     marks = [
         session_pb2.Mark(text_end=mark.text_end, audio_end_ms=mark.audio_end_ms, position=mark.position)
         for mark in entry.marks
     ]
-    return session_pb2.Entry(item=_without_media(entry.item), media_ids=ids, marks=marks, turn_id=entry.turn_id)
+    item = _without_media(entry.item)
+    return session_pb2.Entry(item=item, media_ids=media_ids(entry), marks=marks, turn_id=entry.turn_id)
 
 
 def _decode_entry(entry: session_pb2.Entry, media: Mapping[str, bytes]) -> Entry:
@@ -76,12 +98,8 @@ def _decode_entry(entry: session_pb2.Entry, media: Mapping[str, bytes]) -> Entry
     return Entry(entry.item, entry.turn_id, marks)
 
 
-def _put(content: bytes, media: dict[str, bytes]) -> str:
-    if not content:
-        return ""
-    media_id = hashlib.sha256(content).hexdigest()[: MEDIA_ID_BYTES * 2]
-    media[media_id] = content
-    return media_id
+def _media_id(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[: MEDIA_ID_BYTES * 2] if content else ""
 
 
 def _without_media(item: Item) -> Item:

@@ -139,7 +139,7 @@ class RedisStore:
         answer = await self._run("create", lease.session_id, [*self._times(owner), *_fields(session, record)])
         if answer == b"exists":
             raise AlreadyExists("a session with this id exists", field="session_id", value=session.session_id)
-        lease.saved_media = set(record.media)
+        lease.saved_media = set(record.media_ids)
         return lease
 
     async def open(
@@ -149,7 +149,7 @@ class RedisStore:
         _check(answer, session_id)
         token, fields = cast(tuple[int, list[bytes]], answer)
         record = _record(dict(zip(fields[::2], fields[1::2], strict=True)))
-        return decode(record), Lease(session_id, tenant_id, owner, token, set(record.media))
+        return decode(record), Lease(session_id, tenant_id, owner, token, set(record.media_ids))
 
     async def load(self, session_id: str, tenant_id: str) -> Session:
         async with self._deadline():
@@ -160,10 +160,11 @@ class RedisStore:
 
     async def save(self, session: Session, lease: Lease) -> None:
         session.evict()
-        record = encode(session)
-        if not await self._save(session, record, lease, set(lease.saved_media)):
-            await self._save(session, record, lease, None)
-        lease.saved_media = set(record.media)
+        record = encode(session, lease.saved_media)
+        dropped = lease.saved_media - record.media_ids
+        if not await self._save(session, record, lease, dropped, is_whole=False):
+            await self._save(session, encode(session), lease, set(), is_whole=True)
+        lease.saved_media = set(record.media_ids)
 
     async def renew(self, lease: Lease) -> None:
         answer = await self._run("renew", lease.session_id, [*self._times(lease.owner), lease.token])
@@ -183,12 +184,11 @@ class RedisStore:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _save(self, session: Session, record: Record, lease: Lease, held: set[str] | None) -> bool:
-        """Write what the store does not hold, or (`held` is None) everything; False: the store has lost the record."""
-        new = Record(record.head, {key: value for key, value in record.media.items() if key not in (held or ())})
-        dropped = [MEDIA_PREFIX + key.encode() for key in sorted((held or set()) - set(record.media))]
-        head: list[Field] = [*self._times(lease.owner), lease.token, int(held is None), len(dropped), *dropped]
-        answer = await self._run("save", lease.session_id, [*head, *_fields(session, new)])
+    async def _save(self, session: Session, record: Record, lease: Lease, dropped: set[str], *, is_whole: bool) -> bool:
+        """Write a record, or what is new in it; False: that needs the rest, and the store has lost it."""
+        fields = [MEDIA_PREFIX + media_id.encode() for media_id in sorted(dropped)]
+        head: list[Field] = [*self._times(lease.owner), lease.token, int(is_whole), len(fields), *fields]
+        answer = await self._run("save", lease.session_id, [*head, *_fields(session, record)])
         _check(answer, lease.session_id)
         return answer != b"lost"
 
@@ -223,7 +223,7 @@ def _record(fields: Mapping[bytes, bytes]) -> Record:
     media = {
         key.removeprefix(MEDIA_PREFIX).decode(): value for key, value in fields.items() if key.startswith(MEDIA_PREFIX)
     }
-    return Record(fields[b"head"], media)
+    return Record(fields[b"head"], media, frozenset(media))
 
 
 def _check(answer: object, session_id: str) -> None:

@@ -35,6 +35,8 @@ class Entry:
     item: Item
     turn_id: str = ""
     marks: list[Mark] = field(default_factory=list[Mark])  # of an answer, in order
+    # What record.py has worked out about the media, and the item's size then: media never change but by being dropped.
+    known_media: tuple[int, tuple[str, ...]] = field(default=(-1, ()), compare=False, repr=False)
 
     @property
     def text(self) -> str:

@@ -111,5 +111,13 @@ def test_the_same_picture_twice_is_kept_once() -> None:
     assert len(encode(session).media) == 1
 
 
+def test_media_that_are_held_are_not_written_again_and_those_dropped_are_not_named() -> None:
+    session = a_session()
+    first = encode(session)
+    assert encode(session, first.media_ids).media == {}
+    session.evict(max_bytes=1000)
+    assert encode(session).media_ids < first.media_ids
+
+
 def test_the_head_holds_no_media() -> None:
     assert len(encode(a_session()).head) < 1000
