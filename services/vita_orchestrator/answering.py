@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.media.v1.media_pb2 import AUDIO_ENCODING_PCM_S16LE, AudioChunk
-from vita_runtime import tracing
 from vita_sessions.session import Mark
 
 from vita_orchestrator.channel import Channel, together
 from vita_orchestrator.components import Components, FinishReason, GenerationEnd, Judgement, QueryState, Sampling
 from vita_orchestrator.context import ContextKeeper, Plan
-from vita_orchestrator.measures import STAGE
+from vita_orchestrator.measures import STAGE, stage
 from vita_orchestrator.patience import Clock, Patience
 from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks
 from vita_orchestrator.policy import Policy
@@ -123,7 +122,7 @@ class Answering:
 
     async def _think(self, clauses: Channel[Clause]) -> None:
         cutter, stages = ClauseCutter(), self._stages
-        with tracing.span("llm"):
+        with stage("llm"):
             async with aclosing(think(stages.keeper, stages.plan, self._sampling, stages.patience)) as events:
                 async for event in events:
                     match event:
@@ -170,24 +169,22 @@ class Answering:
                 await clauses.put(clause)
 
     async def _voice(self, clauses: Channel[Clause], windows: Channel[ClauseWindow]) -> None:
-        with tracing.span("speech_decoder"):
-            await voice(
-                clauses,
-                windows,
-                self._stages.components.speech_decoder,
-                context_codes=self._stages.components.codec_decoder.context_codes,
-                seed=self._sampling.seed,
-                patience=self._stages.patience,
-                on_codes=self._coded,
-            )
+        await voice(
+            clauses,
+            windows,
+            self._stages.components.speech_decoder,
+            context_codes=self._stages.components.codec_decoder.context_codes,
+            seed=self._sampling.seed,
+            patience=self._stages.patience,
+            on_codes=self._coded,
+        )
 
     def _coded(self, count: int) -> None:
         self._first("first_code_ms", "speech_decoder_first_codes")
         self.answer.usage.output_audio_token_count += count
 
     async def _decode(self, windows: Channel[ClauseWindow], sounds: Channel[ClauseSound]) -> None:
-        with tracing.span("codec_decoder"):
-            await decode(windows, sounds, self._stages.components.codec_decoder, patience=self._stages.patience)
+        await decode(windows, sounds, self._stages.components.codec_decoder, patience=self._stages.patience)
 
     async def _play(self, sounds: Channel[ClauseSound]) -> None:
         """Send sound in small pieces, only so far ahead of the listener."""
@@ -223,14 +220,17 @@ class Answering:
     async def _until_wanted(self, start_ms: int) -> None:
         if not self.answer.is_paced:
             return
-        while (early_ms := start_ms - self.answer.playback.played_ms() - self._policy.lead_ms) > 0:
+        while True:
+            early_ms = start_ms - self.answer.playback.played_ms() - self._policy.lead_ms
+            if early_ms <= 0:
+                return
             await asyncio.sleep(min(early_ms, PACE_CHECK_MS) / 1000)
 
-    def _first(self, field_name: str, stage: str) -> None:
+    def _first(self, field_name: str, stage_name: str) -> None:
         """Note a stage's first output."""
         if not self.answer.stage_times.HasField(field_name):  # type: ignore[arg-type]
             setattr(self.answer.stage_times, field_name, self._since_asked_ms())
-            STAGE.labels(stage).observe(self._now() - self.answer.asked_s)
+            STAGE.labels(stage_name).observe(self._now() - self.answer.asked_s)
 
     def _since_asked_ms(self) -> int:
         return int((self._now() - self.answer.asked_s) * 1000)

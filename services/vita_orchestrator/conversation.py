@@ -44,12 +44,12 @@ HEARD: dict[Decision, Event] = {
 class Conversation:
     """Whose turn it is, and what each does with theirs. All of it runs in the desk's mailbox's task."""
 
-    def __init__(self, desk: Desk, traceparent: str = "") -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._turn = desk.turn
         self._ear = Ear(desk.surroundings.new_voice_activity(), endpointing_limits(desk.configuration.turn_detection))
         self._listening = Listening(desk.senses, desk.mailbox.spawn, desk.prefill_wanted)
-        self._responses = Responses(desk, self._answered, traceparent)
+        self._responses = Responses(desk, self._answered)
         self._hold_count = 0
         self.prefill = Prefill(desk, self._listening)
         self.is_draining = False

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita_runtime import tracing
 from vita_runtime.errors import VitaError
 from vita_sessions.session import Session
 
@@ -22,7 +23,9 @@ from vita_orchestrator.turn import Turn
 class Desk:
     """Shared by the parts of one conversation; all of them run in its mailbox's task."""
 
-    def __init__(self, session: Session, surroundings: Surroundings, note_change: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, surroundings: Surroundings, note_change: Callable[[], None], traceparent: str
+    ) -> None:
         self.session = session
         self.surroundings = surroundings
         self.policy = surroundings.policy
@@ -42,6 +45,7 @@ class Desk:
         )
         self.items = Items(session, self.outbox, self.policy, self.new_id)
         self._note_change = note_change
+        self._traceparent = traceparent  # the client's
 
     @property
     def configuration(self) -> wire.SessionConfiguration:
@@ -52,6 +56,9 @@ class Desk:
         """A turn begins."""
         self.session.turn_count += 1
         self.turn_id = self.new_id("turn")
+        with tracing.span("turn", traceparent=self._traceparent, turn_id=self.turn_id):
+            # Ended at once: its children are what the turn is made of, and they run in other tasks.
+            self.senses.traceparent = tracing.current_traceparent()
         self.senses.begin_turn()
 
     def record_changed(self) -> None:

@@ -13,6 +13,7 @@ from vita_runtime.errors import VitaError
 
 from vita_orchestrator.channel import together
 from vita_orchestrator.components import Embeddings, SpeechEncoder, Utterance
+from vita_orchestrator.measures import STAGE
 from vita_orchestrator.patience import LOST, RETRY_S, Outages, Patience
 
 BYTES_PER_MS = 32  # 16 kHz, 16 bit
@@ -32,6 +33,7 @@ class Hearing:
         self._rows = bytearray()
         self._width = 0
         self._is_ended = False
+        self._ended_s = outages.now()
         self._is_complete = False
         self._error: VitaError | None = None
         self._changed = asyncio.Condition()
@@ -73,6 +75,7 @@ class Hearing:
     async def end(self) -> None:
         """The utterance is over."""
         self._is_ended = True
+        self._ended_s = self._outages.now()
         self._patience.restart()
         await self._notify()
 
@@ -84,6 +87,7 @@ class Hearing:
         try:
             await self._encode_patiently()
             self._is_complete = True
+            STAGE.labels("speech_encoder").observe(self._outages.now() - self._ended_s)
         except VitaError as error:
             self._error = error
         await self._notify()

@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -143,9 +142,7 @@ async def _drain(servicer: ConversationServicer, health: Health, drain_s: float)
     """Say that we go, and wait for answers in progress."""
     health.drain()
     servicer.drain(int(drain_s * 1000))
-    end_s = time.monotonic() + drain_s
-    while servicer.session_count and time.monotonic() < end_s:
-        await asyncio.sleep(0.05)
+    await servicer.wait_idle(drain_s)
     logger.info("orchestrator drained", extra={"sessions_cut": servicer.session_count})
 
 

@@ -1,9 +1,9 @@
 """How long a turn waits for a component that is lost, and how its streams go on afterwards.
 
 A component lost during a turn is asked again until 2.8 s after the loss, or after the question if it was lost before;
-then the turn fails, within the 3 s that are promised. A component that was known to be lost when the turn began is given 10 s: it is being restarted, and a pause
-is better than another error. Results are deterministic, so a stream asked for again gives the same items, and those
-already had are skipped.
+then the turn fails, within the 3 s that are promised. A component that was known to be lost when the turn began is
+given 10 s: it is being restarted, and a pause is better than another error. Results are deterministic, so a stream
+asked for again gives the same items, and those already had are skipped.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import logging
 
 from vita.conversation.v1.item_pb2 import Item
 from vita.media.v1.media_pb2 import ImageFrame
+from vita_runtime import tracing
 from vita_runtime.errors import BadMedia, ContextFull
 
 from vita_orchestrator.context import Part
@@ -48,7 +49,8 @@ class Prefill:
             await wanted.wait()
             wanted.clear()
             try:
-                await self._desk.keeper.settle(self._plan)
+                with tracing.span("prefill", traceparent=self._desk.senses.traceparent):
+                    await self._desk.keeper.settle(self._plan)
             except BadMedia as error:
                 self._desk.mailbox.post(lambda error=error: self._refuse(error))
             except ContextFull:

@@ -39,13 +39,12 @@ Answered = Callable[[Answer, wire.ResponseOutcome, VitaError | None], None]
 class Responses:
     """At most one answer at a time; its output passes one gate and one fence."""
 
-    def __init__(self, desk: Desk, answered: Answered, traceparent: str) -> None:
+    def __init__(self, desk: Desk, answered: Answered) -> None:
         self._desk = desk
         self._session = desk.session
         self._turn = desk.turn
         self._outbox = desk.outbox
         self._answered = answered
-        self._traceparent = traceparent
         self._gate = asyncio.Event()
         self._gate.set()
         self._task: asyncio.Task[None] | None = None
@@ -173,7 +172,7 @@ class Responses:
         answer, error = answering.answer, None
         outcome: wire.ResponseOutcome = wire.RESPONSE_OUTCOME_FAILED
         try:
-            with tracing.span("turn", traceparent=self._traceparent, turn_id=answer.turn_id):
+            with tracing.span("answer", traceparent=self._desk.senses.traceparent, turn_id=answer.turn_id):
                 outcome = await answering.run()
         except VitaError as failure:
             error = failure

@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 from vita_orchestrator.channel import one_ahead
 from vita_orchestrator.components import Embeddings, VisionEncoder
+from vita_orchestrator.measures import stage
 from vita_orchestrator.patience import Patience
 
 
@@ -42,9 +43,10 @@ class Sight:
 
     async def _tiles(self) -> AsyncGenerator[Embeddings]:
         patience = self._new_patience()
-        async with aclosing(patience.stream("vision_encoder", self._encode, lambda tile: tile.count)) as tiles:
-            async for tile, _ in tiles:
-                yield tile
+        with stage("vision_encoder"):
+            async with aclosing(patience.stream("vision_encoder", self._encode, lambda tile: tile.count)) as tiles:
+                async for tile, _ in tiles:
+                    yield tile
 
     def _encode(self) -> AsyncIterator[Embeddings]:
         return self._encoder.encode(self._picture, max_tile_count=self._max_tile_count)

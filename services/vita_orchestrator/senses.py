@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from vita.media.v1.media_pb2 import IMAGE_DETAIL_LOW, AudioClip, ImageFrame
+from vita_runtime import tracing
 
 from vita_orchestrator.components import Components, Embeddings
 from vita_orchestrator.context import RowSource
@@ -39,6 +40,7 @@ class SessionSenses:
         self._sounds: OrderedDict[str, Hearing] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known_lost: frozenset[str] = frozenset()
+        self.traceparent = ""  # of the turn in progress
 
     def begin_turn(self) -> None:
         """A turn begins: what is lost now is known to be, and is worth waiting for. What failed gets another chance."""
@@ -86,6 +88,10 @@ class SessionSenses:
             self._keep(hearing)
         return hearing
 
+    async def _run(self, hearing: Hearing) -> None:
+        with tracing.span("speech_encoder", traceparent=self.traceparent):
+            await hearing.run()
+
     def forget(self, item_id: str) -> None:
         """Stop hearing an utterance."""
         self._sounds.pop(item_id, None)
@@ -96,7 +102,7 @@ class SessionSenses:
     def _keep(self, hearing: Hearing) -> None:
         self.forget(hearing.item_id)
         self._sounds[hearing.item_id] = hearing
-        self._tasks[hearing.item_id] = self._spawn(hearing.run())
+        self._tasks[hearing.item_id] = self._spawn(self._run(hearing))
         if len(self._sounds) > KEPT_SOUNDS:
             self.forget(next(iter(self._sounds)))
 

@@ -7,10 +7,10 @@ begin or go on: no capacity, no store, no such session, a breach of the protocol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
 
 import grpc.aio
 from vita.conversation.v1 import conversation_service_pb2 as wire
@@ -22,6 +22,7 @@ from vita_runtime.errors import AtCapacity, Draining, OutOfOrder, VitaError
 from vita_sessions.session import Session
 from vita_sessions.store import SessionStore
 
+from vita_orchestrator.channel import together
 from vita_orchestrator.configuration import changed, default_configuration
 from vita_orchestrator.measures import SESSIONS
 from vita_orchestrator.outbox import ClientStalledError
@@ -50,6 +51,8 @@ class ConversationServicer(ConversationServiceServicer):
         self._open: set[Stream] = set()
         self._admitted = 0
         self._is_draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def session_count(self) -> int:
@@ -59,25 +62,35 @@ class ConversationServicer(ConversationServiceServicer):
     def drain(self, grace_ms: int) -> None:
         """Open nothing new; let the answers in progress end."""
         self._is_draining = True
-        for conversation in self._open:
-            conversation.drain(grace_ms)
+        for stream in self._open:
+            stream.drain(grace_ms)
 
-    async def Converse(
-        self, request_iterator: Requests, context: StreamContext
-    ) -> AsyncIterator[wire.ConverseResponse]:
-        """See conversation_service.proto."""
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no conversation is open, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+
+    async def Converse(self, request_iterator: Requests, context: StreamContext) -> None:
+        """See conversation_service.proto.
+
+        Written with `context.write` and not as a generator: when a client vanishes during a write, gRPC leaves a
+        generator to the garbage collector, while here the failure arrives and everything is released at once.
+        """
         try:
             self._admit()
             try:
-                traceparent = tracing.incoming_traceparent(context.invocation_metadata())
-                async with aclosing(self._converse(request_iterator, traceparent)) as responses:
-                    async for response in responses:
-                        yield response
+                await self._converse(request_iterator, context)
             finally:
                 self._admitted -= 1
         except VitaError as error:
             details = to_status(error).SerializeToString()
             await context.abort(error.code, error.message, (("grpc-status-details-bin", details),))
+        except ClientStalledError as stalled:
+            logger.warning("client does not read; its stream is ended", extra={"reason": str(stalled)})
+            await context.abort(grpc.StatusCode.CANCELLED, "the client does not read")
+        except grpc.aio.BaseError:
+            logger.info("client is gone")
 
     def _admit(self) -> None:
         if self._is_draining:
@@ -90,30 +103,35 @@ class ConversationServicer(ConversationServiceServicer):
             )
         self._admitted += 1
 
-    async def _converse(self, requests: Requests, traceparent: str) -> AsyncGenerator[wire.ConverseResponse]:
+    async def _converse(self, requests: Requests, context: StreamContext) -> None:
         opening = await _first(requests)
         session, saver = await self._open_session(opening)
         opened = wire.Opened(
-            session_id=session.session_id,
-            is_resumed=bool(opening.session_id),
-            configuration=session.configuration,
+            session_id=session.session_id, is_resumed=bool(opening.session_id), configuration=session.configuration
         )
+        traceparent = tracing.incoming_traceparent(context.invocation_metadata())
         note_change = saver.note if saver is not None else _keep_nothing
         with vita_logging.bind(session_id=session.session_id):
-            conversation = Stream(session, self._surroundings, note_change=note_change, traceparent=traceparent)
-            await conversation.outbox.send(opened)
-            self._open.add(conversation)
-            SESSIONS.inc()
-            holding = asyncio.create_task(_hold(conversation, saver, requests, asyncio.current_task()))
-            try:
-                async for response in conversation.outbox.events():
-                    yield response
-                await holding
-            finally:
-                holding.cancel()
-                await asyncio.gather(holding, return_exceptions=True)
-                self._open.discard(conversation)
-                SESSIONS.dec()
+            stream = Stream(session, self._surroundings, note_change=note_change, traceparent=traceparent)
+            await stream.outbox.send(opened)
+            with self._opened(stream):
+                async with together() as tasks:
+                    tasks.create_task(_write(stream, context))
+                    tasks.create_task(_hold(stream, saver, requests))
+
+    @contextlib.contextmanager
+    def _opened(self, stream: Stream) -> Iterator[None]:
+        """Count a conversation as open inside the block."""
+        self._open.add(stream)
+        self._idle.clear()
+        SESSIONS.inc()
+        try:
+            yield
+        finally:
+            self._open.discard(stream)
+            SESSIONS.dec()
+            if not self._open:
+                self._idle.set()
 
     async def _open_session(self, opening: wire.Open) -> tuple[Session, Saver | None]:
         """Create or resume the session. Raises StoreUnavailable, NotFound, BadInput."""
@@ -148,21 +166,21 @@ async def _first(requests: Requests) -> wire.Open:
     return first.open
 
 
-async def _hold(
-    conversation: Stream, saver: Saver | None, requests: Requests, handler: asyncio.Task[object] | None
-) -> None:
+async def _write(stream: Stream, context: StreamContext) -> None:
+    """Send the conversation's events, as fast as the client reads."""
+    async for response in stream.outbox.events():
+        await context.write(response)
+
+
+async def _hold(stream: Stream, saver: Saver | None, requests: Requests) -> None:
     """Hold the conversation and keep its record; end both when either ends."""
-    work = [asyncio.create_task(conversation.run(requests))]
+    work = [asyncio.create_task(stream.run(requests))]
     if saver is not None:
         work.append(asyncio.create_task(saver.run()))
     try:
         done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-    except ClientStalledError as stalled:
-        logger.warning("client does not read; its stream is ended", extra={"reason": str(stalled)})
-        if handler is not None:
-            handler.cancel()  # it waits in a write that nobody will read
     finally:
         for task in work:
             task.cancel()

@@ -22,54 +22,11 @@ SOFT_ASCII = ","
 HARD_WIDE = "。！？；：…"
 SOFT_WIDE = "，、"
 CLOSERS = "\"')]}”’」』）】*_`"
-ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "eg",
-        "ie",
-        "no",
-        "fig",
-        "approx",
-        "dept",
-        "est",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "a.m",
-        "p.m",
-        "u.s",
-        "u.k",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "mt",
-        "ave",
-        "blvd",
-        "cf",
-        "al",
-    ]
-)
+_TITLES = {"mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mt", "ave", "blvd"}
+_LATIN = {"vs", "etc", "e.g", "i.e", "eg", "ie", "cf", "al", "fig", "approx", "a.m", "p.m", "est"}
+_NAMES = {"inc", "ltd", "co", "corp", "dept", "u.s", "u.k"}
+_MONTHS = {"jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"}
+ABBREVIATIONS = frozenset(_TITLES | _LATIN | _NAMES | _MONTHS)
 _LAST_WORD = re.compile(r"([A-Za-z][A-Za-z.]*)$")
 
 

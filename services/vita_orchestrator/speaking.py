@@ -8,13 +8,14 @@ again for the same clause (same seed, same codes) or the same window, and what w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
 from vita_orchestrator.channel import Channel
 from vita_orchestrator.components import CodecDecoder, Codes, SpeechDecoder
+from vita_orchestrator.measures import stage
 from vita_orchestrator.patience import Patience
 from vita_orchestrator.speakable import Clause
 from vita_orchestrator.spoken_form import spoken_form
@@ -63,13 +64,12 @@ async def voice(
         cutter = Windows(context_codes, is_first_clause=index == 0)
         if words:
             ask = partial(_ask, decoder, words, (seed + index) & MAX_SEED)
-            async with aclosing(patience.stream("speech_decoder", ask, _code_count)) as chunks:
-                async for chunk, skipped in chunks:
-                    on_codes(len(chunk.codes) - skipped)
-                    for window in cutter.feed(chunk.codes[skipped:], is_last=chunk.is_last):
-                        await windows.put(ClauseWindow(clause, window))
-        for window in cutter.feed((), is_last=True):
-            await windows.put(ClauseWindow(clause, window))
+            with stage("speech_decoder"):
+                async with aclosing(patience.stream("speech_decoder", ask, _code_count)) as chunks:
+                    async for chunk, skipped in chunks:
+                        on_codes(len(chunk.codes) - skipped)
+                        await _put(windows, clause, cutter.feed(chunk.codes[skipped:], is_last=chunk.is_last))
+        await _put(windows, clause, cutter.feed((), is_last=True))
         await windows.put(ClauseWindow(clause, None))
         index += 1
     await windows.close()
@@ -85,8 +85,15 @@ async def decode(
             await sounds.put(ClauseSound(piece.clause, b"", is_last=True))
             continue
         ask = partial(decoder.decode, window.codes, keep_from=window.keep_from, keep_count=window.keep_count)
-        await sounds.put(ClauseSound(piece.clause, await patience.call("codec_decoder", ask), is_last=False))
+        with stage("codec_decoder"):
+            samples = await patience.call("codec_decoder", ask)
+        await sounds.put(ClauseSound(piece.clause, samples, is_last=False))
     await sounds.close()
+
+
+async def _put(windows: Channel[ClauseWindow], clause: Clause, cut: Iterator[Window]) -> None:
+    for window in cut:
+        await windows.put(ClauseWindow(clause, window))
 
 
 def _ask(decoder: SpeechDecoder, words: str, seed: int) -> AsyncIterator[Codes]:

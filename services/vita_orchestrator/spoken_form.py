@@ -26,44 +26,87 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
 _LONG_NUMBER_DIGITS = 7  # a run this long without separators is a code or a telephone number
 _NUMBER = r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _MONTHS = (
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
-)  # fmt: skip
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
 _MONEY = {
     "$": ("dollar", "美元"),
     "€": ("euro", "欧元"),
     "£": ("pound", "英镑"),
     "¥": ("yuan", "元"),
     "￥": ("yuan", "元"),
-}  # fmt: skip
+}
 _UNITS = {  # written: English singular, English plural, Chinese
-    "km/h": ("kilometer per hour", "kilometers per hour", "公里每小时"), "mph": ("mile per hour", "miles per hour", "英里每小时"),
-    "°C": ("degree celsius", "degrees celsius", "摄氏度"), "°F": ("degree fahrenheit", "degrees fahrenheit", "华氏度"),
-    "°": ("degree", "degrees", "度"), "km": ("kilometer", "kilometers", "公里"), "cm": ("centimeter", "centimeters", "厘米"),
-    "mm": ("millimeter", "millimeters", "毫米"), "m": ("meter", "meters", "米"), "kg": ("kilogram", "kilograms", "公斤"),
-    "mg": ("milligram", "milligrams", "毫克"), "g": ("gram", "grams", "克"), "ml": ("milliliter", "milliliters", "毫升"),
-    "L": ("liter", "liters", "升"), "kHz": ("kilohertz", "kilohertz", "千赫"), "Hz": ("hertz", "hertz", "赫兹"),
-    "GB": ("gigabyte", "gigabytes", "吉字节"), "MB": ("megabyte", "megabytes", "兆字节"), "ms": ("millisecond", "milliseconds", "毫秒"),
-    "min": ("minute", "minutes", "分钟"), "h": ("hour", "hours", "小时"), "s": ("second", "seconds", "秒"),
-    "lb": ("pound", "pounds", "磅"), "ft": ("foot", "feet", "英尺"), "in": ("inch", "inches", "英寸"), "W": ("watt", "watts", "瓦"),
-}  # fmt: skip
+    "km/h": ("kilometer per hour", "kilometers per hour", "公里每小时"),
+    "mph": ("mile per hour", "miles per hour", "英里每小时"),
+    "°C": ("degree celsius", "degrees celsius", "摄氏度"),
+    "°F": ("degree fahrenheit", "degrees fahrenheit", "华氏度"),
+    "°": ("degree", "degrees", "度"),
+    "km": ("kilometer", "kilometers", "公里"),
+    "cm": ("centimeter", "centimeters", "厘米"),
+    "mm": ("millimeter", "millimeters", "毫米"),
+    "m": ("meter", "meters", "米"),
+    "kg": ("kilogram", "kilograms", "公斤"),
+    "mg": ("milligram", "milligrams", "毫克"),
+    "g": ("gram", "grams", "克"),
+    "ml": ("milliliter", "milliliters", "毫升"),
+    "L": ("liter", "liters", "升"),
+    "kHz": ("kilohertz", "kilohertz", "千赫"),
+    "Hz": ("hertz", "hertz", "赫兹"),
+    "GB": ("gigabyte", "gigabytes", "吉字节"),
+    "MB": ("megabyte", "megabytes", "兆字节"),
+    "ms": ("millisecond", "milliseconds", "毫秒"),
+    "min": ("minute", "minutes", "分钟"),
+    "h": ("hour", "hours", "小时"),
+    "s": ("second", "seconds", "秒"),
+    "lb": ("pound", "pounds", "磅"),
+    "ft": ("foot", "feet", "英尺"),
+    "in": ("inch", "inches", "英寸"),
+    "W": ("watt", "watts", "瓦"),
+}
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _SYMBOLS = {  # English, Chinese
-    "&": ("and", "和"), "+": ("plus", "加"), "=": ("equals", "等于"), "<": ("less than", "小于"), ">": ("greater than", "大于"),
-    "≤": ("at most", "小于等于"), "≥": ("at least", "大于等于"), "≠": ("is not", "不等于"), "≈": ("about", "约等于"), "@": ("at", "at"),
-    "×": ("times", "乘"), "÷": ("divided by", "除以"), "±": ("plus or minus", "正负"), "→": ("to", "到"), "~": ("about", "约"),
-    "%": ("percent", "百分之"), "√": ("root of", "根号"), "π": ("pi", "派"), "²": ("squared", "平方"), "³": ("cubed", "立方"),
-}  # fmt: skip
+    "&": ("and", "和"),
+    "+": ("plus", "加"),
+    "=": ("equals", "等于"),
+    "<": ("less than", "小于"),
+    ">": ("greater than", "大于"),
+    "≤": ("at most", "小于等于"),
+    "≥": ("at least", "大于等于"),
+    "≠": ("is not", "不等于"),
+    "≈": ("about", "约等于"),
+    "@": ("at", "at"),
+    "×": ("times", "乘"),
+    "÷": ("divided by", "除以"),
+    "±": ("plus or minus", "正负"),
+    "→": ("to", "到"),
+    "~": ("about", "约"),
+    "%": ("percent", "百分之"),
+    "√": ("root of", "根号"),
+    "π": ("pi", "派"),
+    "²": ("squared", "平方"),
+    "³": ("cubed", "立方"),
+}
 
 _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),  # links and pictures: their words
     (re.compile(r"https?://(\S+)"), r"\1"),
     (re.compile(r"^\s*(?:#{1,6}|[-*•])\s+", re.MULTILINE), ""),  # headings and bullets
-    (re.compile(r"(?<!\d)\*(?!\d)|\*\*|__|`+|[☞☟☜]"), ""),
+    (re.compile(r"(?<!\d)(?<!\d\s)\*(?!\s?\d)|\*\*|_|`+|[☞☟☜]"), ""),
 )
 _ABBREVIATIONS = {
-    "mr.": "mister", "mrs.": "missus", "ms.": "miss", "dr.": "doctor", "prof.": "professor", "e.g.": "for example",
-    "i.e.": "that is", "etc.": "et cetera", "vs.": "versus", "approx.": "approximately", "no.": "number",
-}  # fmt: skip
+    "mr.": "mister",
+    "mrs.": "missus",
+    "ms.": "miss",
+    "dr.": "doctor",
+    "prof.": "professor",
+    "e.g.": "for example",
+    "i.e.": "that is",
+    "etc.": "et cetera",
+    "vs.": "versus",
+    "approx.": "approximately",
+    "no.": "number",
+}
 _ABBREVIATION = re.compile(
     r"\b(?:mrs?\.|ms\.|dr\.|prof\.|e\.g\.|i\.e\.|etc\.|vs\.|approx\.|no\.(?=\s?\d))", re.IGNORECASE
 )

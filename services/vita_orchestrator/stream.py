@@ -29,8 +29,8 @@ class Stream:
     def __init__(
         self, session: Session, surroundings: Surroundings, *, note_change: Callable[[], None], traceparent: str = ""
     ) -> None:
-        self._desk = Desk(session, surroundings, note_change)
-        self._conversation = Conversation(self._desk, traceparent)
+        self._desk = Desk(session, surroundings, note_change, traceparent)
+        self._conversation = Conversation(self._desk)
         self._request_slots = asyncio.Semaphore(REQUEST_BOUND)
         self._is_input_over = False
 

@@ -1,9 +1,10 @@
 """Whose turn it is: a table of states and events, without I/O and without time.
 
-    IDLE ──voice──▶ LISTENING ──utterance ended──▶ IDLE ──asked──▶ THINKING ──first output──▶ SPEAKING ──answered──▶ IDLE
-                        ▲                                              │ voice                    │ voice
-                        │                                              ▼                          ▼
-                        └───────────────confirmed──────────── THINKING_HELD              SPEAKING_HELD ──rejected──▶ SPEAKING
+    IDLE ──voice──▶ LISTENING ──utterance ended──▶ IDLE ──asked──▶ THINKING ─first output─▶ SPEAKING ─answered─▶ IDLE
+                        ▲                                            │   ▲                    │   ▲
+                        │                                      voice │   │ rejected     voice │   │ rejected
+                        │                                            ▼   │                    ▼   │
+                        └────────────── confirmed ─────────────── THINKING_HELD            SPEAKING_HELD
 
 A voice over an answer first *holds* it: nothing is cancelled, output waits. If the voice is confirmed the answer is
 interrupted and the generation number rises, which makes all output of the older generation stale wherever it is; if it

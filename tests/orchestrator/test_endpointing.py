@@ -1,0 +1,81 @@
+"""Voice probabilities to decisions."""
+
+from __future__ import annotations
+
+import pytest
+from vita_orchestrator.endpointing import FRAME_MS, Decision, Endpointing, EndpointingLimits
+
+pytestmark = pytest.mark.unit
+
+YES, NO = 0.9, 0.05
+
+
+def decisions(*frames: tuple[float, int], is_answering: bool = False, **limits: float) -> list[tuple[int, Decision]]:
+    """(ms from the start, decision) for runs of (probability, frame count)."""
+    endpointing = Endpointing(EndpointingLimits(**limits))  # type: ignore[arg-type]
+    found: list[tuple[int, Decision]] = []
+    now_ms = 0
+    for probability, count in frames:
+        for _ in range(count):
+            now_ms += FRAME_MS
+            decision = endpointing.hear(probability, is_answering=is_answering)
+            if decision is not None:
+                found.append((now_ms, decision))
+    return found
+
+
+def test_an_utterance_starts_after_100_ms_of_voice_and_ends_after_its_silence() -> None:
+    assert decisions((NO, 5), (YES, 20), (NO, 30)) == [
+        (9 * FRAME_MS, Decision.STARTED),
+        (25 * FRAME_MS + 512, Decision.ENDED),
+    ]
+
+
+@pytest.mark.parametrize("blip_frames", [1, 2, 3])
+def test_voice_shorter_than_100_ms_is_dropped(blip_frames: int) -> None:
+    assert decisions((NO, 5), (YES, blip_frames), (NO, 30)) == []
+
+
+def test_a_pause_shorter_than_the_silence_does_not_end_an_utterance() -> None:
+    assert len(decisions((YES, 20), (NO, 15), (YES, 20), (NO, 15))) == 1
+
+
+def test_the_silence_is_a_setting() -> None:
+    assert decisions((YES, 20), (NO, 30), silence_ms=200)[-1] == (20 * FRAME_MS + 224, Decision.ENDED)
+
+
+def test_speech_goes_on_below_the_threshold_by_the_hysteresis() -> None:
+    assert len(decisions((YES, 20), (0.4, 40))) == 1
+    assert len(decisions((YES, 20), (0.3, 40))) == 2
+
+
+def test_a_voice_over_an_answer_is_suspected_after_two_frames_and_confirmed_by_240_ms() -> None:
+    assert decisions((YES, 20), is_answering=True) == [
+        (2 * FRAME_MS, Decision.SUSPECTED),
+        (8 * FRAME_MS, Decision.CONFIRMED),
+    ]
+
+
+@pytest.mark.parametrize("cough_frames", [2, 3, 4, 5, 6, 7])
+def test_a_cough_over_an_answer_is_rejected_within_280_ms_of_the_hold(cough_frames: int) -> None:
+    found = decisions((YES, cough_frames), (NO, 20), is_answering=True)
+    assert [decision for _, decision in found] == [Decision.SUSPECTED, Decision.REJECTED]
+    assert found[1][0] - found[0][0] <= 280
+
+
+def test_a_voice_that_stutters_is_rejected_by_time() -> None:
+    found = decisions(*[(YES, 2), (NO, 2)] * 5, is_answering=True)
+    assert found[1][1] is Decision.REJECTED
+    assert found[1][0] - found[0][0] <= 280
+
+
+def test_after_a_rejected_cough_speech_still_interrupts() -> None:
+    found = decisions((YES, 3), (NO, 10), (YES, 20), is_answering=True)
+    assert [decision for _, decision in found][-1] is Decision.CONFIRMED
+
+
+def test_the_onset_is_where_the_voice_began() -> None:
+    endpointing = Endpointing(EndpointingLimits())
+    for probability in (NO, NO, YES, YES, YES, YES):
+        endpointing.hear(probability, is_answering=False)
+    assert endpointing.onset_age_ms == 4 * FRAME_MS

@@ -1,0 +1,42 @@
+"""The real detector, on sounds made here."""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from vita_orchestrator.vad import FRAME_BYTES, SileroVoiceActivity
+
+pytestmark = pytest.mark.unit
+
+
+async def probabilities(samples: bytes, chunk_bytes: int) -> list[float]:
+    with ThreadPoolExecutor(1) as threads:
+        voice_activity = SileroVoiceActivity(threads)
+        found: list[float] = []
+        for start in range(0, len(samples), chunk_bytes):
+            found += await voice_activity.probabilities(samples[start : start + chunk_bytes])
+    return found
+
+
+def noise(seconds: float) -> bytes:
+    draw = random.Random(0)
+    return array("h", (int(draw.gauss(0, 300)) for _ in range(int(seconds * 16_000)))).tobytes()
+
+
+def tone(seconds: float) -> bytes:
+    return array("h", (int(3000 * math.sin(i * 0.17)) for i in range(int(seconds * 16_000)))).tobytes()
+
+
+async def test_silence_noise_and_tones_are_no_voice() -> None:
+    for sound in (b"\0\0" * 16_000, noise(1), tone(1)):
+        assert max(await probabilities(sound, 3200)) < 0.5
+
+
+async def test_frames_are_the_same_however_the_sound_is_cut() -> None:
+    sound = noise(0.5)
+    assert await probabilities(sound, 640) == await probabilities(sound, 3200) == await probabilities(sound, 16_000)
+    assert len(await probabilities(sound, 640)) == len(sound) // FRAME_BYTES
