@@ -166,7 +166,11 @@ class Courier:
         if parcel.is_last:
             self._watched.pop(call, None)
             call.is_over = True
-        self._send(call, parcel.content, is_final=is_due)
+        try:
+            self._send(call, parcel.content, is_final=is_due)
+        except Exception:  # an answer that Triton does not take must not cost the request its FINAL flag
+            logger.exception("answer was lost", extra={"op": call.request.op})
+            is_due = False
         if parcel.is_last and not is_due:
             heapq.heappush(self._finals, (due, next(self._order), call))
 
@@ -181,10 +185,11 @@ class Courier:
     def _sweep(self) -> None:
         for call in list(self._watched):
             if call.sender.is_cancelled():
-                self._watched.pop(call, None)
-                if call.on_gone is not None:
-                    call.on_gone()
-                self._deliver(_Parcel(call, None, is_last=True))
+                try:
+                    if call.on_gone is not None:
+                        call.on_gone()
+                finally:
+                    self._deliver(_Parcel(call, None, is_last=True))
 
 
 class _Metrics:
