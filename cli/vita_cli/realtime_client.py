@@ -126,7 +126,8 @@ class RealtimeClient:
         """Return the first event of one of these kinds from number `since` on.
 
         Raises:
-            RealtimeError: the server said that something is wrong, closed the connection, or nothing came in time.
+            RealtimeError: the server said that something is wrong, closed the connection, or said nothing at all for
+                `timeout_s`.
         """
 
         def found() -> Received | None:
@@ -171,10 +172,12 @@ class RealtimeClient:
             return wanted is not None or bool(self._closed) or self._problem() is not None
 
         try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(is_over)
+            async with self._changed:
+                while not is_over():
+                    async with asyncio.timeout(timeout_s):
+                        await self._changed.wait()
         except TimeoutError as error:
-            raise RealtimeError(f"the server sent no {what} within {timeout_s:g} s") from error
+            raise RealtimeError(f"{what} did not come: the server was silent for {timeout_s:g} s") from error
         if wanted is not None:
             return wanted
         raise RealtimeError(self._problem() or f"the server closed the connection: {self._closed}")

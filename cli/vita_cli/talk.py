@@ -17,8 +17,8 @@ from vita_cli.realtime_client import Answer, RealtimeClient, RealtimeError, conn
 from vita_cli.sounds import read_sound, trailing_silence_s, write_sound
 
 STACK_FILE = home() / ".vita" / "stack.json"
-PATIENCE_S = 60.0  # for one answer, first word to last sound
-HEARING_S = 5.0  # after the question: an answer that has not begun by then was never asked for
+PATIENCE_S = 30.0  # without a word or a sound: whatever was coming will not come
+HEARING_S = 10.0  # after the question: an answer that has not begun by then was never asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import socket
@@ -19,7 +20,7 @@ from vita_gateway.app import Gateway, build_app
 from vita_gateway.settings import MIB, Settings
 from vita_gateway.websocket_protocol import WebSocketProtocol
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("vita_gateway.main")  # run as a program, its __name__ says nothing
 
 BACKLOG = 1024  # connections that wait to be accepted
 KEEP_ALIVE_S = 75  # longer than the load balancers in front, so that they close first
@@ -83,6 +84,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     server = server_for(gateway)
     serving = asyncio.create_task(server.serve([bound]))
     stopping = asyncio.create_task(stop.wait())
+    if not settings.api_key and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
+        logger.warning("anyone who reaches this address may use the service: VITA_GATEWAY_API_KEY is not set")
     logger.info("gateway listens", extra={"address": settings.listen, "is_key_required": bool(settings.api_key)})
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

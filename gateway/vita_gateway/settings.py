@@ -28,7 +28,7 @@ class Settings:
     max_sessions: int = 256  # realtime sessions of this process; further ones are refused at the door
 
     connect_s: float = 5.0  # until the orchestrator has opened a conversation
-    resume_s: float = 10.0  # how long a realtime session tries to get its conversation back
+    resume_s: float = 20.0  # how long a realtime session tries to get its conversation back; a restart takes 1-10 s
     answer_s: float = 120.0  # one chat completion, whole
     slow_reader_s: float = 15.0  # a client that has not read an event for so long is closed
     session_s: float = 3600.0  # a realtime session, whole

@@ -12,6 +12,7 @@ from vita_runtime.errors import VitaError
 
 from vita_gateway.auth import TENANT
 from vita_gateway.converse import (
+    RETRY_S,
     Conversation,
     ConversationLost,
     Metadata,
@@ -80,6 +81,7 @@ class Link:
                 finally:
                     self._detach(conversation)
             yield Lost()
+            await asyncio.sleep(RETRY_S)  # a service that ends every stream at once is not to be asked without pause
             deadline_s = resume_s
 
     async def send(self, request: wire.ConverseRequest, patience_s: float) -> None:

@@ -40,7 +40,7 @@ from vita_gateway.realtime.translation import Translation, Wanted
 from vita_gateway.settings import Settings
 
 SHORTEST_COMMIT_MS = 100  # the API's own bound for an utterance committed by hand
-LARGE_MESSAGE_BYTES = 262_144  # parsed in a thread: 1 ms of JSON on the event loop is enough
+LARGE_MESSAGE_BYTES = 262_144  # parsed and resampled in a thread: a few ms on the event loop are enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class RealtimeSession:
         if response.HasField("configured"):
             await self._confirm()
             return
-        if self._ledger.kind_of(response.failure.client_event_id) == "session.update":
+        if self._ledger.kind_of(response.failure.client_event_id) == "session.update" and self._unconfirmed:
             self._unconfirmed.popleft()
             self._use(self._unconfirmed[-1] if self._unconfirmed else self._confirmed)
         if response.HasField("audio_committed") or response.HasField("audio_cleared"):
@@ -253,14 +253,17 @@ class RealtimeSession:
         for index, frame in enumerate(event.video_frames or []):
             picture = await self._around.media.frame(f"video_frames[{index}]", frame)
             await self._send(wire.ConverseRequest(image=picture))
+        microphone = self._microphone
         content = decode_base64("audio", event.audio, settings.max_body_bytes)
-        audio_format = self._microphone.format
-        added_ms = len(content) / audio_format.sample_bytes / audio_format.rate_hz * 1000
+        added_ms = len(content) / microphone.format.sample_bytes / microphone.format.rate_hz * 1000
         is_by_hand = self._configuration.audio.input.turn_detection is None
         if is_by_hand and self._uncommitted_ms + added_ms > settings.max_audio_s * 1000:
             seconds = f"{(self._uncommitted_ms + added_ms) / 1000:.1f} s"
             raise BadInput("audio", "utterance is too long", value=seconds, limit=f"{settings.max_audio_s:g} s")
-        heard = self._microphone.push(content)
+        if len(content) < LARGE_MESSAGE_BYTES:
+            heard = microphone.push(content)
+        else:
+            heard = await self._around.media.run(lambda: microphone.push(content))
         self._uncommitted_ms += added_ms
         for chunk in chunks(heard):
             await self._send(wire.ConverseRequest(audio=chunk))

@@ -52,6 +52,8 @@ class Translation:
                 return self._remembering(response)
             case "failure":
                 asked = self._ledger.take(response.failure.client_event_id)
+                if asked is not None and asked.kind == "response.create":
+                    self.wanted.pop(asked.key, None)
                 problem = worded(remote_failure(response.failure.status), asked)
                 return [server_events.error(problem, asked.event_id if asked else None)]
             case _:  # opened and configured are the session's; output held and session ending have no GA name
