@@ -57,6 +57,23 @@ async def test_a_redis_that_is_gone_is_reported_at_once_and_used_again_when_it_i
     await store.close()
 
 
+async def test_a_call_that_is_cancelled_ends_whenever_that_happens(redis_store: MakeRedisStore) -> None:
+    store, session = redis_store(), a_session()
+    lease = await store.create(session, "one")
+
+    async def renew_for_ever() -> None:
+        while True:
+            await store.renew(lease)
+
+    for steps in range(200):
+        task = asyncio.create_task(renew_for_ever())
+        for _ in range(steps % 50):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=2)
+        assert task.cancelled()
+
+
 async def test_a_redis_that_hangs_costs_a_deadline_and_no_more(redis_folder: Path) -> None:
     path = redis_folder / "hung.sock"
 
