@@ -111,9 +111,9 @@ class RedisStore:
     def __init__(self, url: str, lifetimes: Lifetimes | None = None, *, deadline_s: float = DEADLINE_S) -> None:
         self._lifetimes = lifetimes or Lifetimes()
         self._deadline_s = deadline_s
-        # One retry: after a restart of Redis every pooled connection is dead once. No socket_timeout: redis-py would send
-        # under asyncio.wait_for, which in Python 3.11 swallows a cancellation that comes as the sending ends, and the
-        # task of a session whose client has gone would go on for ever. `_deadline` bounds every call.
+        # One retry: after a restart of Redis every pooled connection is dead once. No socket_timeout: redis-py would
+        # send under asyncio.wait_for, which in Python 3.11 swallows a cancellation that comes as the sending ends, and
+        # the task of a session whose client has gone would go on for ever. `_deadline` bounds every call.
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTION_COUNT,
