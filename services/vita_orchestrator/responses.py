@@ -26,6 +26,7 @@ from vita_orchestrator.context import Part
 from vita_orchestrator.desk import Desk
 from vita_orchestrator.history import NEXT_TURN, Coming, asked_states, plan, text_key
 from vita_orchestrator.measures import FAILURES, RESPONSES, STOPPING
+from vita_orchestrator.outbox import ClientStalledError
 from vita_orchestrator.playback import Playback
 from vita_orchestrator.speaking import MAX_SEED
 from vita_orchestrator.status import to_status
@@ -176,6 +177,8 @@ class Responses:
                 outcome = await answering.run()
         except VitaError as failure:
             error = failure
+        except ClientStalledError:
+            raise  # there is nobody to answer
         except Exception:
             logger.exception("an answer failed by a defect", extra={"turn_id": answer.turn_id})
             error = VitaError("a defect of ours; it is logged")
