@@ -3,7 +3,7 @@
 A request must get its FINAL flag on every path, or its client waits for ever and the process never ends. Nothing is
 locked across a call to Triton, since each is a call to another process. Asking whether a client has gone is such a
 call, too: watched requests are swept at most 20 times a second. A FINAL flag sent at the moment `execute` returns can
-leave the request unreleased in Triton 2.51, so it goes no sooner than 30 ms after the request came.
+leave the request unreleased in Triton 2.51, so it goes no sooner than 50 ms after that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vita_runtime.triton_request import Foreign, Request, Value, triton
 
 logger = logging.getLogger(__name__)
 
-EARLIEST_FINAL_S = 0.03  # after the request came
+EARLIEST_FINAL_S = 0.05  # after `execute` has returned
 SWEEP_S = 0.05  # between two looks for clients that have gone
 METRICS_S = 1.0
 MAX_OUTBOX = 8192  # answers not yet given to Triton; an engine that is that far ahead waits
@@ -63,6 +63,7 @@ class Call:
     sender: Foreign
     courier: Courier
     received_s: float
+    taken_s: float | None = None  # when `execute` was done with it
     on_gone: Callable[[], None] | None = None  # called once if the client goes away before the end
     is_answered: bool = False
     is_over: bool = False
@@ -161,7 +162,7 @@ class Courier:
         if not call.is_answered and parcel.content is not None:
             call.is_answered = True
             self._metrics.first_output(call.request.op, time.monotonic() - call.received_s)
-        due = call.received_s + EARLIEST_FINAL_S
+        due = (call.taken_s or time.monotonic()) + EARLIEST_FINAL_S
         is_due = parcel.is_last and time.monotonic() >= due
         if parcel.is_last:
             self._watched.pop(call, None)

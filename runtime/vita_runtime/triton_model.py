@@ -168,6 +168,7 @@ class StreamingModel(_Base, Generic[EngineT]):
                 self.receive(call)
         except Exception as error:  # translated, and logged unless expected
             self.refuse(call, _message(error))
+        call.taken_s = time.monotonic()
 
 
 class OpenSessions:
