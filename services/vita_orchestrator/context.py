@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from vita_runtime.errors import BadMedia, ComponentDeadline, ContextFull, VitaError
 
 from vita_orchestrator.components import Context, Embeddings, GenerationEvent, Llm, Sampling
+from vita_orchestrator.measures import CUT_TURNS
 from vita_orchestrator.patience import LOST
 
 T = TypeVar("T")
@@ -209,6 +210,7 @@ class ContextKeeper:
         used = sum(sizes.values())
         for turn in turns[:-1]:
             self._forgotten.add(turn)
+            CUT_TURNS.inc()
             used -= sizes[turn]
             if used <= self._capacity() * (1 - FREE_AFTER_OVERFLOW):
                 return

@@ -153,7 +153,7 @@ async def talking(
 ) -> AsyncGenerator[Talk]:
     """Hold a conversation with fakes inside the block; it must end without an error."""
     rules = replace(Policy(), **policy)  # type: ignore[arg-type]
-    ids = (f"{number}" for number in itertools.count(1))
+    ids = itertools.count(1 + 100 * len(session.entries if session is not None else ()))
     surroundings = Surroundings(
         components=fakes.components,
         outages=Outages(asyncio.get_running_loop().time),
