@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.fakes.components import FakeComponents
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita_orchestrator.saving import Saver
 from vita_runtime.errors import SessionTaken, StoreUnavailable
@@ -13,6 +12,7 @@ from vita_sessions.memory_store import MemoryStore
 from vita_sessions.session import Session
 from vita_sessions.store import Lease
 
+from tests.fakes.components import FakeComponents
 from tests.orchestrator.talk import SILENCE, VOICE, picture, talking
 
 pytestmark = pytest.mark.unit
@@ -77,13 +77,14 @@ async def test_a_resumed_session_answers_from_its_record_as_if_nothing_had_happe
 
 async def test_the_record_is_noted_at_the_question_and_at_the_answer() -> None:
     async with talking(FakeComponents.answering("Yes."), configuration=wire.SessionConfiguration()) as talk:
-        await talk.speak((VOICE, 960), (SILENCE, 640))
+        await talk.speak((VOICE, 960), (SILENCE, 480))
+        assert talk.saves == 0
+        await talk.speak((SILENCE, 64))
         await talk.until("response_started")
-        saves = talk.saves
-        assert saves > 0
+        assert talk.saves == 1
         await talk.until("response_done")
         await asyncio.sleep(0.1)
-        assert talk.saves > saves
+        assert talk.saves == 2
 
 
 def test_the_default_prompt_is_the_one_the_tiny_model_was_trained_with() -> None:
