@@ -48,6 +48,8 @@ async def http_ok(address: str, path: str) -> None:
 
 async def grpc_health(address: str) -> None:
     """Ask gRPC's health service and expect SERVING."""
+    async with _deadline("connection"), _connection(split_address(address)):
+        pass  # cheaper than a channel while nobody listens yet
     async with _deadline("health check"), grpc.aio.insecure_channel(address) as channel:
         check = channel.unary_unary(HEALTH_METHOD, response_deserializer=health_pb2.HealthCheckResponse.FromString)
         answer = await check(health_pb2.HealthCheckRequest().SerializeToString())
@@ -123,6 +125,8 @@ async def _infer(address: str, requests: list[bytes], output: str, least_bytes: 
 
     The stream is cancelled then, which releases whatever session it opened.
     """
+    async with _deadline("connection"), _connection(split_address(address)):
+        pass  # cheaper than a channel while the server is starting and nobody listens yet
     # A probe must see the server as it is now, not a connection that backs off.
     options = [("grpc.use_local_subchannel_pool", 1)]
     made = 0

@@ -24,8 +24,8 @@ from vita_runtime.launcher.reaper import remove_shared_memory
 
 logger = logging.getLogger(__name__)
 
-START_S = 90.0  # the very first import of torch from a cold disk took 11 s; five at once on a loaded laptop take longer
-START_POLL_S = 0.1
+START_S = 180.0  # 15 s for a whole stack on two idle cores; on cores shared with a training run ten times that
+START_POLL_S = 0.15  # each costs the cores that the parts need to start
 PING_EVERY_S = 1.5
 MISSES = 3  # pings in a row; together with their deadline about 10 s, for a hang only: deaths are seen at once
 STEADY_S = 10.0  # having run this long, a part that dies is restarted without waiting
