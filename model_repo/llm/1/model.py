@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from vita_runtime.triton_model import Call, OpenSessions, Refused, Request, StreamingModel
+from vita_runtime.triton_model import Call, OpenSessions, StreamingModel
 
 from vita15.engine.device import use_threads
 from vita15.engine.text_engine import TextEngine
-from vita15.engine.text_protocol import (
-    AppendEmbeddings,
-    AppendText,
-    Checkpoint,
-    Generate,
-    Kind,
-    Operation,
-    TextEvent,
-    Truncate,
-)
+from vita15.engine.text_protocol import Kind, TextEvent
+from vita15.engine.text_wire import operation
 
 
 class TritonPythonModel(StreamingModel[TextEngine]):
@@ -58,29 +49,5 @@ class TritonPythonModel(StreamingModel[TextEngine]):
 def send(call: Call, event: TextEvent) -> None:
     scores = {} if event.scores is None else {"SCORES": event.scores}
     is_last = event.is_last and event.kind is not Kind.OPENED  # the opening lasts as long as the session
-    (call.finish if is_last else call.reply)(
-        KIND=event.kind.value, POSITION=event.position, COUNT=event.count, TEXT=event.text, **scores
-    )
-
-
-def operation(request: Request) -> Operation:
-    role = request.text_parameter("role")
-    match request.op:
-        case "append_text":
-            return AppendText(role, request.text("TEXT"), request.text_parameter("state"))
-        case "append_embeddings":
-            return AppendEmbeddings(role, torch.from_numpy(request.tensor("EMBEDDINGS")))
-        case "generate":
-            return Generate(
-                request.integer("max_tokens", 512),
-                request.number("temperature", 0.0),
-                request.integer("seed", 0),
-                tuple(filter(None, request.text_parameter("states", "speech,noise").split(","))),
-                request.number("noise_threshold", 0.5),
-            )
-        case "checkpoint":
-            return Checkpoint()
-        case "truncate":
-            return Truncate(request.integer("position", -1))
-        case op:
-            raise Refused(f"ERROR_REASON_BAD_INPUT: op: {op!r} is not known")
+    answer = call.finish if is_last else call.reply
+    answer(KIND=event.kind.value, POSITION=event.position, COUNT=event.count, TEXT=event.text, **scores)
