@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TRAINED = ROOT / "checkpoints" / "tiny"
 COMPONENTS = ("vision_encoder", "speech_encoder", "llm", "speech_decoder", "codec_decoder")
 PARTS = ("redis", *COMPONENTS, "orchestrator", "gateway")
-START_S = 200.0  # under 15 s on two idle cores; on cores shared with a training run ten times that
+START_S = 300.0  # under 15 s on two idle cores; on cores shared with a training run ten times that
 
 
 class RunningStack:
