@@ -323,3 +323,59 @@ def reason_of(talk: Talk, index: int = 0) -> str:
     from tests.orchestrator.talk import reason
 
     return reason(talk.done(index).failure)
+
+
+async def test_turn_detection_can_be_switched_while_the_user_speaks() -> None:
+    manual = wire.SessionConfiguration(turn_detection=wire.TurnDetection(is_enabled=False))
+    automatic = wire.SessionConfiguration(turn_detection=wire.TurnDetection(is_enabled=True))
+    async with talking(FakeComponents.answering("Yes.")) as talk:
+        await talk.speak((VOICE, 640))
+        await talk.say(configure=wire.Configure(configuration=manual))
+        await talk.until("audio_cleared")
+        await talk.speak((VOICE, 640))
+        await talk.say(configure=wire.Configure(configuration=automatic))
+        await talk.until("audio_cleared", 2)
+        await talk.speak((SILENCE, 320), (VOICE, 640), (SILENCE, 640))
+        await talk.until("response_done")
+    assert talk.failures() == []
+    assert len(talk.all("audio_committed")) == 1
+
+
+async def test_changed_instructions_hold_from_the_next_answer_on() -> None:
+    async with talking(FakeComponents.answering("Yes.", "Oui."), configuration=TEXT) as talk:
+        await talk.ask("Hello?")
+        await talk.until("response_done")
+        change = wire.SessionConfiguration(instructions="Speak French.")
+        await talk.say(configure=wire.Configure(configuration=change))
+        await talk.ask("And now?")
+        await talk.until("response_done", 2)
+        turns = talk.context()
+    assert turns[0] == ("system", "Speak French.")
+    assert [role for role, _ in turns] == ["system", "user", "assistant", "user", "assistant"]
+
+
+async def test_an_answer_cannot_be_asked_for_while_the_user_speaks() -> None:
+    async with talking(FakeComponents.answering("Yes.")) as talk:
+        await talk.ask("Hello?")
+        await talk.until("response_done")
+        await asyncio.sleep(3)
+        await talk.speak((VOICE, 640))
+        await talk.say(create_response=wire.CreateResponse())
+        await talk.until("failure")
+        await talk.speak((SILENCE, 640))
+        await talk.until("response_done", 2)
+    assert talk.failures() == ["OUT_OF_ORDER"]
+
+
+async def test_eight_conversations_at_once_do_not_hear_each_other() -> None:
+    async def one(number: int) -> list[str]:
+        fakes = FakeComponents.answering(f"I am number {number}.", f"Still {number}.")
+        async with talking(fakes) as talk:
+            await talk.ask(f"Who are you, {number}?")
+            await talk.until("response_done")
+            await talk.speak(*QUESTION)
+            await talk.until("response_done", 2)
+        return [talk.text(0), talk.text(1)]
+
+    answers = await asyncio.gather(*(one(number) for number in range(8)))
+    assert answers == [[f"I am number {number}.", f"Still {number}."] for number in range(8)]
