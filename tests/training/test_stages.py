@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from vita_training.answering.alignment import Alignment
 from vita_training.answering.assistant import Assistant
 from vita_training.answering.conversations import Turn, sample_conversation
-from vita_training.answering.splice import IGNORED, Row, Splicer
+from vita_training.answering.splice import IGNORED, Clip, PictureRows, Row, Splicer
+from vita_training.answering.train import make_optimizer
 from vita_training.answering.train import train_step as answering_step
 from vita_training.hearing.augment import heard, noise_bank
 from vita_training.hearing.pretrain import Listener, make_batch
@@ -43,9 +45,11 @@ def tokenizer() -> Tokenizer:
 
 def conversation_row(tokenizer: Tokenizer, turns: list[Turn]) -> Row:
     tokens, width = TINY.vision_encoder.tokens_per_tile, 4 * TINY.vision_encoder.hidden
-    clips = [torch.randn(9, TINY.speech_encoder.hidden) if turn.is_spoken else None for turn in turns]
+    picture = PictureRows(torch.randn(tokens, width), torch.ones(tokens, 3, dtype=torch.long))
+    hidden = TINY.speech_encoder.hidden
+    clips = [Clip(torch.randn(9, hidden), turn.question) if turn.is_spoken else None for turn in turns]
     splicer = Splicer(tokenizer, lambda frames: (frames - 1) // 2 + 1)
-    return splicer.row(turns, clips, [torch.randn(tokens, width)], _AlwaysFirst(0))
+    return splicer.row(turns, clips, [picture], _AlwaysFirst(0))
 
 
 class _AlwaysFirst(random.Random):
@@ -142,9 +146,19 @@ def test_a_few_steps_teach_the_speech_encoder_its_batch() -> None:
 
 def test_a_few_steps_teach_the_assistant_its_batch(tokenizer: Tokenizer) -> None:
     torch.manual_seed(0)
-    turns = [Turn("Where is the star?", False, "There is no star.", picture=0), Turn("", True, "Okay.")]
+    turns = [Turn("Where is the star?", False, "There is no star.", picture=0), Turn("Stop.", True, "Okay.")]
     rows = [conversation_row(tokenizer, turns) for _ in range(2)]
-    assistant = Assistant(TINY)
-    optimizer = torch.optim.AdamW(assistant.trainable(), 1e-3)
-    losses = [answering_step(assistant, optimizer, rows)["loss"] for _ in range(5)]
-    assert losses[-1] < 0.7 * losses[0]
+    assistant, alignment = Assistant(TINY), Alignment(tokenizer, TINY.llm.hidden)
+    optimizer = make_optimizer(assistant, alignment)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-3
+    figures = [answering_step(assistant, alignment, optimizer, rows) for _ in range(5)]
+    for name in ("loss", "sights", "words"):
+        assert figures[-1][name] < 0.9 * figures[0][name]
+
+
+def test_a_right_answer_is_one_that_greedy_generation_would_say(tokenizer: Tokenizer) -> None:
+    row = conversation_row(tokenizer, [Turn("Hello.", False, "Okay.")])
+    assistant = Assistant(TINY).eval()
+    assert [turn.answer for turn, _, _ in assistant.right_answers([row])] == ["Okay."]
+    assert not assistant.right_answers([row])[0][2]  # of an untrained model

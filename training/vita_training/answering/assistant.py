@@ -15,7 +15,9 @@ from vita15.config import VitaConfig
 from vita15.llm import build_llm, embed
 from vita15.speech_encoder import SpeechEncoder
 from vita15.vision_encoder import VisionEncoder
+from vita_training.answering.alignment import Alignment
 from vita_training.answering.conversations import Turn
+from vita_training.answering.embedded import Embedded
 from vita_training.answering.splice import IGNORED, Row, pad
 
 EMBEDDING_DEVIATION = 0.3  # of the text table at the start: near the media embeddings' size
@@ -55,21 +57,25 @@ class Assistant(nn.Module):
         prefix = "encoder."
         self.speech.load_state_dict({k.removeprefix(prefix): v for k, v in listener.items() if k.startswith(prefix)})
 
-    def embeddings(self, rows: list[Row], ids: Tensor) -> Tensor:
-        """Put media into the text's embeddings: ids (B, T) → (B, T, embed)."""
-        embedded = embed(self.llm, ids)
-        pictures = [(i, start, features) for i, row in enumerate(rows) for start, features in row.pictures]
-        clips = [(i, start, frames) for i, row in enumerate(rows) for start, frames in row.clips]
+    def embeddings(self, rows: list[Row], ids: Tensor) -> Embedded:
+        """Put media into the text's embeddings; ids (B, T)."""
+        embedded = Embedded(embed(self.llm, ids))
+        pictures = [(i, start, picture) for i, row in enumerate(rows) for start, picture in row.pictures]
+        clips = [(i, start, clip) for i, row in enumerate(rows) for start, clip in row.clips]
         if pictures:
-            projected = self.vision.projector(torch.cat([features for *_, features in pictures]).float())
-            embedded = _put(embedded, projected, [(i, start, len(features)) for i, start, features in pictures])
+            embedded.pictures = self.vision.projector(torch.cat([p.features for *_, p in pictures]).float())
+            embedded.labels = torch.cat([p.labels for *_, p in pictures])
+            spans = [(i, start, len(p.features)) for i, start, p in pictures]
+            embedded.rows = _put(embedded.rows, embedded.pictures, spans)
         if clips:
-            lengths = torch.tensor([len(frames) for *_, frames in clips])
-            padded = pad_sequence([frames.float() for *_, frames in clips], batch_first=True)
-            adapted, counts = self.speech.adapt(padded, lengths)
-            kept = torch.cat([row[:n] for row, n in zip(adapted, counts.tolist(), strict=True)])
-            spans = [(i, start, n) for (i, start, _), n in zip(clips, counts.tolist(), strict=True)]
-            embedded = _put(embedded, kept, spans)
+            lengths = torch.tensor([len(clip.frames) for *_, clip in clips])
+            padded = pad_sequence([clip.frames.float() for *_, clip in clips], batch_first=True)
+            embedded.speech, embedded.counts = self.speech.adapt(padded, lengths)
+            embedded.said = [clip.text for *_, clip in clips]
+            counts = embedded.counts.tolist()
+            kept = torch.cat([row[:n] for row, n in zip(embedded.speech, counts, strict=True)])
+            spans = [(i, start, n) for (i, start, _), n in zip(clips, counts, strict=True)]
+            embedded.rows = _put(embedded.rows, kept, spans)
         return embedded
 
     @torch.no_grad()
@@ -80,7 +86,7 @@ class Assistant(nn.Module):
         """
         ids, labels = pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = self.llm.lm_head(self._plain_layers(self.embeddings(rows, ids))[:, :-1])
+            logits = self.llm.lm_head(self._plain_layers(self.embeddings(rows, ids).rows)[:, :-1])
         is_right = (logits.argmax(-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
         return [
             (turn, bool(is_right[i, begin - 1]), bool(is_right[i, begin - 1 : end - 1].all()))
@@ -88,16 +94,18 @@ class Assistant(nn.Module):
             for begin, end, turn in row.answers
         ]
 
-    def loss(self, rows: list[Row]) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy of answers; and the share of learnt tokens, and of state marks, that come out right."""
+    def loss(self, rows: list[Row], alignment: Alignment) -> tuple[Tensor, dict[str, Tensor], dict[str, float]]:
+        """Cross-entropy of answers, the losses of the side lessons, and the share of learnt tokens that come out."""
         ids, labels = pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            hidden = self._run_layers(self.embeddings(rows, ids))
+            embedded = self.embeddings(rows, ids)
+            hidden = self._run_layers(embedded.rows)
             is_learnt = labels[:, 1:] != IGNORED
             logits = self.llm.lm_head(hidden[:, :-1][is_learnt]).float()
         targets = labels[:, 1:][is_learnt]
         right = (logits.argmax(-1) == targets).float()
-        return functional.cross_entropy(logits, targets), {"right": right.mean().item()}
+        side_losses = alignment(embedded, self.llm.model.embed_tokens.weight)
+        return functional.cross_entropy(logits, targets), side_losses, {"right": right.mean().item()}
 
 
 def _put(embedded: Tensor, rows: Tensor, spans: list[tuple[int, int, int]]) -> Tensor:

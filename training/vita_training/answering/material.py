@@ -14,6 +14,7 @@ from torch import Tensor
 from vita15.config import TINY
 from vita15.speech_encoder import Mode, SpeechEncoder
 from vita15.vision_encoder import VisionEncoder
+from vita_training.answering.splice import Clip, PictureRows
 from vita_training.hearing.augment import heard, noise_bank
 from vita_training.hearing.pretrain import as_float, make_batch
 from vita_training.seeing.picture_pool import make_pool
@@ -35,15 +36,15 @@ class Seen:
     """Pictures as the vision tower leaves them."""
 
     scenes: list[Scene]
-    features: list[Tensor]  # (tiles × tokens, 4 × hidden) bfloat16 each
+    pictures: list[PictureRows]  # features (tiles × tokens, 4 × hidden) bfloat16
 
 
 @dataclass(frozen=True)
 class Heard:
     """Clips as the speech encoder leaves them, before the adapter."""
 
-    takes: dict[str, list[Tensor]]  # question → (T, hidden) bfloat16 each
-    sounds: list[Tensor]
+    takes: dict[str, list[Clip]]  # of each question, openings before it not counted; frames are bfloat16
+    sounds: list[Clip]
 
 
 @torch.no_grad()
@@ -51,14 +52,15 @@ def see_pictures(encoder: VisionEncoder, seed: int, count: int = PICTURES) -> Se
     """Draw pictures and encode them."""
     encoder.eval()
     pool = make_pool(random.Random(seed), count, LARGE_SHARE, TINY.vision_encoder)
-    features: list[Tensor] = []
+    rows: list[PictureRows] = []
     for first in range(0, count, _BATCH):
         pictures = pool[first : first + _BATCH]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             encoded = encoder.features(torch.cat([p.tiles for p in pictures]).float())
-        sizes = [len(p.tiles) for p in pictures]
-        features += [part.flatten(0, 1).bfloat16().clone() for part in encoded.split(sizes)]
-    return Seen([p.scene for p in pool], features)
+        parts = encoded.split([len(p.tiles) for p in pictures])
+        for picture, part in zip(pictures, parts, strict=True):
+            rows.append(PictureRows(part.flatten(0, 1).bfloat16().clone(), picture.labels.flatten(0, 1)))
+    return Seen([p.scene for p in pool], rows)
 
 
 def hear_recordings(encoder: SpeechEncoder, recordings: Recordings, seed: int) -> Heard:
@@ -67,11 +69,12 @@ def hear_recordings(encoder: SpeechEncoder, recordings: Recordings, seed: int) -
     noises = noise_bank(rng)
     order = sorted(range(len(recordings.texts)), key=lambda i: len(recordings.take(i)))
     clips = [as_float(recordings.take(i)) for i in order]
-    takes: dict[str, list[Tensor]] = {}
+    takes: dict[str, list[Clip]] = {}
     for index, frames in zip(order, encode_clips(encoder, clips, rng, noises), strict=True):
-        takes.setdefault(without_opening(recordings.texts[index]), []).append(frames)
+        text = recordings.texts[index]
+        takes.setdefault(without_opening(text), []).append(Clip(frames, text))
     sounds = [sample_sound(rng) for _ in range(SOUNDS)]
-    return Heard(takes, encode_clips(encoder, sounds, rng, noises))
+    return Heard(takes, [Clip(frames, "") for frames in encode_clips(encoder, sounds, rng, noises)])
 
 
 @torch.no_grad()

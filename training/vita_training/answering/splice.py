@@ -21,14 +21,30 @@ from vita_training.world.prompt import SYSTEM_PROMPT
 IGNORED = -100  # label of tokens that are not learnt
 
 
+@dataclass(frozen=True, slots=True)
+class PictureRows:
+    """A picture as the vision tower leaves it."""
+
+    features: Tensor  # (n, 4 × hidden)
+    labels: Tensor  # (n, 3): what each embedding shows (vita_training.seeing.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A question or another sound as the speech encoder leaves it."""
+
+    frames: Tensor  # (T, hidden)
+    text: str  # what is said in it; empty for noise
+
+
 @dataclass
 class Row:
     """One conversation. Media take as many positions as they have embeddings, filled with id 0."""
 
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)  # of each position itself, not shifted
-    pictures: list[tuple[int, Tensor]] = field(default_factory=list)  # position, features
-    clips: list[tuple[int, Tensor]] = field(default_factory=list)  # position, encoder frames
+    pictures: list[tuple[int, PictureRows]] = field(default_factory=list)  # with their positions
+    clips: list[tuple[int, Clip]] = field(default_factory=list)  # likewise
     answers: list[tuple[int, int, Turn]] = field(default_factory=list)  # begin and end of what each turn teaches
 
     def add(self, ids: list[int], *, is_learnt: bool = False) -> None:
@@ -50,13 +66,13 @@ class Splicer:
         self._tokenizer, self._template = tokenizer, ChatTemplate(tokenizer)
         self._count_embeddings = count_embeddings  # encoder frames → embeddings
 
-    def row(self, turns: list[Turn], clips: list[Tensor | None], features: list[Tensor], rng: random.Random) -> Row:
+    def row(self, turns: list[Turn], clips: list[Clip | None], pictures: list[PictureRows], rng: random.Random) -> Row:
         """Lay out one conversation.
 
         Args:
             turns: the conversation.
-            clips: for each turn the encoder frames of its question, None where it is typed.
-            features: of the pictures that turns point to.
+            clips: for each turn what is heard, None where it is typed.
+            pictures: those that turns point to.
             rng: decides whether a newline follows a picture: nearly always.
         """
         row = Row()
@@ -64,13 +80,13 @@ class Splicer:
         for turn, clip in zip(turns, clips, strict=True):
             row.add(self._template.opening("user"))
             if turn.picture is not None:
-                picture = features[turn.picture]
-                row.pictures.append((row.reserve(len(picture)), picture))
+                picture = pictures[turn.picture]
+                row.pictures.append((row.reserve(len(picture.features)), picture))
                 row.add(self._tokenizer.encode("\n") if rng.random() < 0.9 else [])
             if clip is None:
                 row.add(self._tokenizer.encode(turn.question))
             else:
-                row.clips.append((row.reserve(self._count_embeddings(len(clip))), clip))
+                row.clips.append((row.reserve(self._count_embeddings(len(clip.frames))), clip))
             row.add(self._template.closing() + self._template.opening("assistant"))
             begin = len(row.ids)
             self._answer(row, turn)

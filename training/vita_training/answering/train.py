@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from vita15.config import TINY
 from vita15.tokenizer import Tokenizer
+from vita_training.answering.alignment import Alignment
 from vita_training.answering.assistant import Assistant
 from vita_training.answering.conversations import Turn, sample_conversation
 from vita_training.answering.material import Heard, Seen, load_heard, load_seen
-from vita_training.answering.splice import Row, Splicer
+from vita_training.answering.splice import Clip, Row, Splicer
 from vita_training.run_log import RunLog
 from vita_training.schedule import Averages, Clock, learning_rate
 from vita_training.world.tokenizer import DEFAULT_PATH as TOKENIZER_PATH
@@ -30,6 +30,7 @@ POOL_ROWS = 160
 REPORT_STEPS = 50
 SAVE_STEPS = 200
 PEAK_RATE = 1.5e-3
+SIDE_WEIGHT = 0.2  # of the alignment's losses
 
 
 class Lessons:
@@ -52,9 +53,9 @@ class Lessons:
         turns = sample_conversation(self._rng, self._seen.scenes)
         if self._heard is None:
             turns = [replace(turn, is_spoken=False) for turn in turns if not turn.is_noise]
-        return self._splicer.row(turns, [self._clip(turn) for turn in turns], self._seen.features, self._rng)
+        return self._splicer.row(turns, [self._clip(turn) for turn in turns], self._seen.pictures, self._rng)
 
-    def _clip(self, turn: Turn) -> Tensor | None:
+    def _clip(self, turn: Turn) -> Clip | None:
         if self._heard is None or not turn.is_spoken:
             return None
         return self._rng.choice(self._heard.sounds if turn.is_noise else self._heard.takes[turn.question])
@@ -73,9 +74,9 @@ def _pack(rows: list[Row]) -> list[list[Row]]:
 class Run:
     """A training run that can be stopped and continued."""
 
-    def __init__(self, assistant: Assistant, folder: Path, minutes: float) -> None:
-        self.assistant = assistant
-        self.optimizer = torch.optim.AdamW(assistant.trainable(), betas=(0.9, 0.95), weight_decay=0.02, fused=True)
+    def __init__(self, assistant: Assistant, alignment: Alignment, folder: Path, minutes: float) -> None:
+        self.assistant, self.alignment = assistant, alignment
+        self.optimizer = make_optimizer(assistant, alignment)
         self.step, self.clock = 0, Clock(minutes)
         self._latest = folder / "latest.pt"
 
@@ -85,6 +86,7 @@ class Run:
             return
         stored = torch.load(self._latest, weights_only=True)
         self.assistant.load_state_dict(stored["assistant"])
+        self.alignment.load_state_dict(stored["alignment"])
         self.optimizer.load_state_dict(stored["optimizer"])
         self.step, self.clock = int(stored["step"]), Clock(self.clock.minutes, float(stored["minutes"]))
         if has_heard and not stored["has_heard"]:
@@ -95,11 +97,12 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(PEAK_RATE, self.clock.share, self.step, warmup_steps=200)
         self.step += 1
-        return train_step(self.assistant, self.optimizer, rows)
+        return train_step(self.assistant, self.alignment, self.optimizer, rows)
 
     def save(self, *, has_heard: bool) -> None:
         """Replace the last saved state."""
         state = {"assistant": self.assistant.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state["alignment"] = self.alignment.state_dict()
         progress = {"step": self.step, "minutes": self.clock.elapsed_minutes, "has_heard": has_heard}
         torch.save({**state, **progress}, self._latest.with_suffix(".new"))
         self._latest.with_suffix(".new").replace(self._latest)
@@ -111,13 +114,14 @@ def train(minutes: float, seed: int, folder: Path, material: Path, *, is_compile
     torch.manual_seed(seed)
     heard = load_heard(material)
     log, averages, assistant = RunLog(folder), Averages(), Assistant(TINY)
+    tokenizer = Tokenizer.from_file(TOKENIZER_PATH)
     assistant.load_pretrained(material)
     if is_compiled:
         assistant.compile_layers()
-    run = Run(assistant, folder, minutes)
+    run = Run(assistant, Alignment(tokenizer, TINY.llm.hidden), folder, minutes)
     run.resume(material, has_heard=heard is not None)
     rng = random.Random(seed + run.step)
-    lessons = Lessons(load_seen(material), heard, Tokenizer.from_file(TOKENIZER_PATH), rng)
+    lessons = Lessons(load_seen(material), heard, tokenizer, rng)
     while run.clock.share < 1:
         averages.add(**run.learn(lessons.batch()))
         if run.step % REPORT_STEPS == 0:
@@ -126,14 +130,22 @@ def train(minutes: float, seed: int, folder: Path, material: Path, *, is_compile
             run.save(has_heard=heard is not None)
 
 
-def train_step(assistant: Assistant, optimizer: torch.optim.Optimizer, rows: list[Row]) -> dict[str, float]:
+def make_optimizer(assistant: Assistant, alignment: Alignment) -> torch.optim.Optimizer:
+    """Adam over all that learns."""
+    parameters = [*assistant.trainable(), *alignment.parameters()]
+    return torch.optim.AdamW(parameters, betas=(0.9, 0.95), weight_decay=0.02, fused=True)
+
+
+def train_step(
+    assistant: Assistant, alignment: Alignment, optimizer: torch.optim.Optimizer, rows: list[Row]
+) -> dict[str, float]:
     """One step; return its figures."""
-    loss, figures = assistant.loss(rows)
+    loss, side_losses, figures = assistant.loss(rows, alignment)
     optimizer.zero_grad()
-    loss.backward()
+    (loss + SIDE_WEIGHT * sum(side_losses.values())).backward()
     torch.nn.utils.clip_grad_norm_(assistant.trainable(), 1.0)
     optimizer.step()
-    return {"loss": loss.item(), **figures}
+    return {"loss": loss.item(), **figures, **{name: value.item() for name, value in side_losses.items()}}
 
 
 def main() -> None:
