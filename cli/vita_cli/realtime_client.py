@@ -12,64 +12,24 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-RATE_HZ = 24_000
-BYTES_PER_MS = RATE_HZ // 1000 * 2
+from vita_cli.answers import BYTES_PER_MS, Answer, Event, Received, part
+
 FRAME_MS = 20  # what sound cards hand over; short enough that pacing adds nothing to what is measured
 OPEN_S = 10.0
 BURST_MS = 100  # a piece of sound sent without pacing
 
 T = TypeVar("T")
-Event = dict[str, object]
 Now = Callable[[], float]
 
 
 class RealtimeError(Exception):
     """The conversation cannot go on; the message is one line for a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An event, and when it came."""
-
-    kind: str
-    event: Event
-    at_s: float
-
-
-@dataclass(slots=True)
-class Answer:
-    """One response as it came in."""
-
-    response_id: str
-    created_s: float
-    text: str = ""
-    sound: bytearray = field(default_factory=bytearray)  # 24 kHz, 16 bits
-    arrivals: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])  # when, ms of sound
-    first_text_s: float | None = None
-    first_audio_s: float | None = None
-    last_audio_s: float | None = None
-    done_s: float | None = None
-    status: str = "in_progress"
-    reason: str = ""
-    problem: str = ""  # what failed, in the server's words
-    measured: Event = field(default_factory=dict[str, object])  # the server's own times
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has ended, in whatever way."""
-        return self.done_s is not None
-
-    @property
-    def audio_ms(self) -> int:
-        """Length of its sound."""
-        return len(self.sound) // BYTES_PER_MS
 
 
 class RealtimeClient:
@@ -87,7 +47,7 @@ class RealtimeClient:
     def session_id(self) -> str:
         """The session's name, once it has been created."""
         created = next((one for one in self.events if one.kind == "session.created"), None)
-        return str(_object(created.event, "session").get("id", "")) if created else ""
+        return str(part(created.event, "session").get("id", "")) if created else ""
 
     async def send(self, kind: str, **fields: object) -> None:
         """Send one event.
@@ -185,7 +145,7 @@ class RealtimeClient:
     def _problem(self) -> str | None:
         """Return the first thing that the server found wrong."""
         failed = next((one for one in self.events if one.kind == "error"), None)
-        return str(_object(failed.event, "error").get("message", "unknown error")) if failed else None
+        return str(part(failed.event, "error").get("message", "unknown error")) if failed else None
 
     async def _create_item(self, content: Event) -> None:
         seen = len(self.events)
@@ -195,26 +155,14 @@ class RealtimeClient:
 
     def _note(self, received: Received) -> None:
         self.events.append(received)
-        event = received.event
         if received.kind == "response.created":
-            response = _object(event, "response")
-            self.answers.append(Answer(str(response.get("id")), received.at_s))
+            response_id = str(part(received.event, "response").get("id"))
+            self.answers.append(Answer(response_id, received.at_s))
             return
-        response_id = event.get("response_id") or _object(event, "response").get("id")
-        answer = next((one for one in self.answers if one.response_id == response_id), None)
-        if answer is None:
-            return
-        if received.kind in ("response.output_audio_transcript.delta", "response.output_text.delta"):
-            answer.text += str(event.get("delta", ""))
-            answer.first_text_s = answer.first_text_s or received.at_s
-        elif received.kind == "response.output_audio.delta":
-            samples = base64.b64decode(str(event.get("delta", "")))
-            answer.sound += samples
-            answer.arrivals.append((received.at_s, len(samples) // BYTES_PER_MS))
-            answer.first_audio_s = answer.first_audio_s or received.at_s
-            answer.last_audio_s = received.at_s
-        elif received.kind == "response.done":
-            _finish(answer, _object(event, "response"), received.at_s)
+        response_id = received.event.get("response_id") or part(received.event, "response").get("id")
+        for answer in self.answers:
+            if answer.response_id == response_id:
+                answer.take(received)
 
 
 class Microphone:
@@ -326,20 +274,6 @@ def realtime_url(url: str, model: str) -> str:
     return f"{schemes[parts.scheme]}://{parts.netloc}{path}?model={model}"
 
 
-def _finish(answer: Answer, response: Event, at_s: float) -> None:
-    details = _object(response, "status_details")
-    answer.done_s = at_s
-    answer.status = str(response.get("status"))
-    answer.reason = str(details.get("reason", ""))
-    answer.problem = str(_object(details, "error").get("message", ""))
-    answer.measured = _object(response, "vita")
-
-
-def _object(event: Event, key: str) -> Event:
-    value = event.get(key)
-    return cast("Event", value) if isinstance(value, dict) else {}
-
-
 def _closing(error: ConnectionClosed) -> str:
     received = error.rcvd
     return f"{received.code} {received.reason}".strip() if received else "without a word"
@@ -351,5 +285,5 @@ def _refusal(error: InvalidStatus) -> str:
         body = cast("object", json.loads(error.response.body or b""))
     except ValueError:
         body = None
-    problem = _object(cast("Event", body), "error") if isinstance(body, dict) else {}
+    problem = part(cast("Event", body), "error") if isinstance(body, dict) else {}
     return str(problem.get("message") or f"HTTP {error.response.status_code}")

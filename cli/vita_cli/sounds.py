@@ -9,7 +9,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from vita_cli.realtime_client import RATE_HZ, RealtimeError
+from vita_cli.answers import RATE_HZ
+from vita_cli.realtime_client import RealtimeError
 
 FRAME = RATE_HZ // 100  # 10 ms
 QUIET = 0.03  # of the loudest frame: the room behind a voice, not the voice

@@ -13,7 +13,8 @@ from typing import cast
 
 from vita_runtime.launcher.installation import home
 
-from vita_cli.realtime_client import Answer, RealtimeClient, RealtimeError, connected, microphone
+from vita_cli.answers import Answer
+from vita_cli.realtime_client import RealtimeClient, RealtimeError, connected, microphone
 from vita_cli.sounds import read_sound, trailing_silence_s, write_sound
 
 STACK_FILE = home() / ".vita" / "stack.json"

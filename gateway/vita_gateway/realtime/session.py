@@ -35,8 +35,8 @@ from vita_gateway.realtime.items import item_from
 from vita_gateway.realtime.ledger import Ledger, worded
 from vita_gateway.realtime.link import Connected, Link, Lost
 from vita_gateway.realtime.outbox import Outbox
-from vita_gateway.realtime.server_events import REQUEST_KEY
-from vita_gateway.realtime.translation import Translation, Wanted
+from vita_gateway.realtime.response_request import response_request
+from vita_gateway.realtime.translation import Translation
 from vita_gateway.settings import Settings
 
 SHORTEST_COMMIT_MS = 100  # the API's own bound for an utterance committed by hand
@@ -289,27 +289,8 @@ class RealtimeSession:
 
     async def _create_response(self, event: client.ResponseCreate, kind: str) -> None:
         options = event.response or client.ResponseOptions()
-        if options.input:
-            message = "response.input is not supported: create the items in the conversation"
-            raise ApiError(message, code="unsupported_parameter", param="response.input")
-        modalities = options.output_modalities or options.modalities
-        is_spoken = "audio" in modalities if modalities else self._configuration.is_spoken
-        limit = options.max_output_tokens or self._configuration.max_output_tokens
-        instructions = options.instructions
-        if instructions is not None:
-            self._around.media.text("response.instructions", instructions)
-        is_out_of_band = options.conversation == "none"
+        self._around.media.text("response.instructions", options.instructions or "")
         number = uuid.uuid4().hex
-        self._translation.wanted[number] = Wanted(is_spoken, limit, is_out_of_band)
-        create = wire.CreateResponse(
-            configuration=wire.SessionConfiguration(
-                instructions=instructions,
-                modality=wire.MODALITY_AUDIO if is_spoken else wire.MODALITY_TEXT,
-                max_output_tokens=None if limit == "inf" else limit,
-                temperature=options.temperature,
-                seed=options.seed,
-            ),
-            metadata={**(options.metadata or {}), REQUEST_KEY: number},
-            is_out_of_band=is_out_of_band,
-        )
+        wanted, create = response_request(options, self._configuration, number)
+        self._translation.wanted[number] = wanted
         await self._ask(kind, event, wire.ConverseRequest(create_response=create), number)

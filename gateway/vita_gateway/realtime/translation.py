@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1 import item_pb2
 from vita_runtime.errors import ComponentUnavailable
 
 from vita_gateway.media.live_audio import OutputAudio
-from vita_gateway.openai_errors import ApiError, remote_failure
+from vita_gateway.openai_errors import remote_failure
 from vita_gateway.realtime import server_events
 from vita_gateway.realtime.answer import LiveAnswer
 from vita_gateway.realtime.configuration import SessionConfiguration
 from vita_gateway.realtime.items import item_json, spoken_item_json
 from vita_gateway.realtime.ledger import Asked, Ledger, worded
+from vita_gateway.realtime.response_request import Wanted
 from vita_gateway.realtime.server_events import REQUEST_KEY, Event
 
 LOST = ComponentUnavailable("the connection to the conversation service was lost; please ask again")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a `response.create` asked for, for when its response begins."""
-
-    is_spoken: bool
-    max_output_tokens: int | str
-    is_out_of_band: bool
 
 
 class Translation:
@@ -173,8 +164,3 @@ class Translation:
         position = self._order.index(previous) + 1 if previous in self._order else (len(self._order) if previous else 0)
         self._order.insert(position, item_id)
         return True
-
-
-def closed_session(problem: ApiError) -> list[Event]:
-    """Return the last words of a session that cannot go on."""
-    return [server_events.error(problem, None)]
