@@ -35,4 +35,10 @@ up: setup  ## run the whole stack here until Ctrl-C
 down:  ## stop the stack that `make up` started
 	@.venv/bin/vita down
 
-.PHONY: help setup fmt check test test-slow protos lock up down
+demo: setup  ## hold a spoken conversation about a picture, show each stage's time, write the answers as WAV
+	@.venv/bin/vita demo
+
+bench: setup  ## what streaming is worth, as ratios of paired runs (on the stack that `make up` runs)
+	.venv/bin/python -m vita_evaluation.latency.bench
+
+.PHONY: help setup fmt check test test-slow protos lock up down demo bench

@@ -1,12 +1,9 @@
-"""`vita up` runs a stack in the foreground; `vita down` stops one."""
+"""`vita up`: a stack in the foreground."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -14,26 +11,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 from vita_runtime import logging, shutdown
-from vita_runtime.errors import StartupError
 from vita_runtime.launcher.installation import home
 from vita_runtime.launcher.stack import PARTS, Options, Stack, default_checkpoint, running
 
 STOP_S = 30.0  # three rounds of grace and the clearing up
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # pyright: ignore[reportPrivateUsage]
-    """Add `up` and `down`."""
-    up = verbs.add_parser("up", help="run the whole stack here, until Ctrl-C")
-    _add_state_dir(up)
+def add_arguments(up: argparse.ArgumentParser) -> None:
+    """Add the options of `vita up`."""
+    up.add_argument("--state-dir", type=Path, default=home() / ".vita", help="the stack's folder; one stack each")
     up.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="folder with the weights")
     up.add_argument("--port", type=int, default=0, help="of the gateway; a free one unless given")
     up.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help=f"some of {','.join(PARTS)}")
     up.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     up.add_argument("--threads", type=int, default=1, help="torch threads of each component")
-    up.set_defaults(command=run)
-    down = verbs.add_parser("down", help="stop the stack that `vita up` runs")
-    _add_state_dir(down)
-    down.set_defaults(command=stop)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,23 +78,3 @@ def _table(stack: Stack, seconds: float, state_dir: Path) -> Table:
         addresses = "  ".join(f"{kind} {address}" for kind, address in supervisor.part.addresses.items())
         table.add_row(supervisor.part.name, str(supervisor.pid), addresses)
     return table
-
-
-def stop(arguments: argparse.Namespace) -> int:
-    """Stop the stack of a state folder and wait until it is gone."""
-    file: Path = arguments.state_dir / "stack.json"
-    try:
-        pid = int(json.loads(file.read_text())["pid"])
-        os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError, KeyError) as error:
-        raise StartupError(f"no stack runs with {arguments.state_dir}") from error
-    give_up = time.monotonic() + STOP_S
-    while file.exists() and time.monotonic() < give_up:
-        time.sleep(0.1)
-    if file.exists():
-        raise StartupError(f"the stack (process {pid}) is still running after {STOP_S:g} s")
-    return 0
-
-
-def _add_state_dir(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--state-dir", type=Path, default=home() / ".vita", help="a stack's folder; one stack each")
