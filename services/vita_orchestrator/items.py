@@ -84,21 +84,27 @@ class Items:
         await self.add(item, turn_id)
 
     async def forget_question(self) -> None:
-        """Remove the user's items at the end of the conversation and say so: it was noise."""
-        while self._session.entries and self._session.entries[-1].item.role == ROLE_USER:
-            await self.delete(self._session.entries[-1].item.item_id)
+        """Remove what was said at the end of the conversation: it was noise. Pictures and words beside it stay."""
+        for entry in reversed(list(self._session.entries)):
+            if entry.item.role != ROLE_USER:
+                return
+            await self._keep_parts(entry, [part for part in entry.item.parts if not part.HasField("audio")])
 
     async def forget_picture(self, key: str) -> None:
         """Remove a picture that is none, and its item if nothing else is in it."""
         for entry in list(self._session.entries):
             good = [part for part in entry.item.parts if not part.HasField("image") or picture_key(part.image) != key]
-            if len(good) == len(entry.item.parts):
-                continue
-            kept = [ContentPart.FromString(part.SerializeToString()) for part in good]
-            del entry.item.parts[:]
-            entry.item.parts.extend(kept)
-            if not kept:
-                await self.delete(entry.item.item_id)
+            await self._keep_parts(entry, good)
+
+    async def _keep_parts(self, entry: Entry, parts: list[ContentPart]) -> None:
+        """Leave only these parts of an item; without any, the item goes."""
+        if len(parts) == len(entry.item.parts):
+            return
+        kept = [ContentPart.FromString(part.SerializeToString()) for part in parts]
+        del entry.item.parts[:]
+        entry.item.parts.extend(kept)
+        if not kept:
+            await self.delete(entry.item.item_id)
 
 
 def bare(item: Item) -> Item:

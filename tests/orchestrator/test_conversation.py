@@ -121,6 +121,19 @@ async def test_noise_gets_no_answer_and_leaves_no_trace() -> None:
     assert len(talk.all("item_deleted")) == 1
 
 
+async def test_a_picture_shown_before_noise_is_there_for_the_next_question() -> None:
+    fakes = FakeComponents.answering(Answer("ignored", speech=0.1, noise=0.9), "Red.")
+    async with talking(fakes) as talk:
+        await talk.say(image=picture())
+        await talk.speak(*QUESTION)
+        await talk.until("response_done")
+        await talk.ask("What is it?")
+        await talk.until("response_done", 2)
+        user = talk.context()[1][1]
+    assert user == "▪" * 16 + "\nWhat is it?"
+    assert talk.text() == "Red."
+
+
 async def test_the_next_turn_knows_the_last_one() -> None:
     fakes = FakeComponents.answering("A red circle.", "Big.")
     async with talking(fakes, configuration=TEXT) as talk:
