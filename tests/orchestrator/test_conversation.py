@@ -131,7 +131,7 @@ async def test_a_picture_shown_before_noise_is_there_for_the_next_question() -> 
         await talk.until("response_done", 2)
         user = talk.context()[1][1]
     assert user == "▪" * 16 + "\nWhat is it?"
-    assert talk.text() == "Red."
+    assert talk.text(1) == "Red."
 
 
 async def test_the_next_turn_knows_the_last_one() -> None:
