@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -35,7 +35,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class ComponentConfig(Protocol):
     """Any of the configurations in vita15.config."""
 
-    __dataclass_fields__: dict[str, Any]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
