@@ -282,6 +282,25 @@ def test_an_unknown_or_ended_session_is_refused(asker: Asker) -> None:
     assert asker.ask("s", Checkpoint()).text.startswith("ERROR_REASON_COMPONENT_UNAVAILABLE")
 
 
+def test_ending_a_session_ends_every_operation_in_it(asker: Asker) -> None:
+    asker.open("s")
+    asker.ask("s", AppendText("user", "one"))
+    ended: list[TextEvent] = []
+    waiting: list[TextEvent] = []
+
+    def end_at_first_word(event: TextEvent) -> None:
+        ended.append(event)
+        if event.kind is Kind.TEXT:
+            asker.engine.end("s")
+
+    asker.engine.ask("s", Generate(400, states=SPOKEN), end_at_first_word)
+    asker.engine.ask("s", Checkpoint(), waiting.append)
+    asker.engine.run_until_idle()
+    assert (ended[-1].kind, ended[-1].text) == (Kind.END, "cancelled")
+    assert [event.is_last for event in ended].count(True) == 1
+    assert waiting[0].text.startswith("ERROR_REASON_COMPONENT_UNAVAILABLE")
+
+
 def test_when_slots_run_out_the_longest_idle_session_loses_its_own(llm: Qwen2ForCausalLM, tokenizer: Tokenizer) -> None:
     now = [0.0]
     asker = Asker(TextEngine(llm, tokenizer, TextLimits(2, 100, evict_after_s=30.0), now=lambda: now[0]))

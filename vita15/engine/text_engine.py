@@ -109,7 +109,7 @@ class TextEngine(Worker):
         self.submit(partial(self._cancel, key))
 
     def end(self, key: str) -> None:
-        """Release the session and all that it holds; its operations are not answered any more."""
+        """Release the session and all that it holds; operations that are not over end as cancelled or refused."""
         self.submit(partial(self._end, key))
 
     # -- tasks, on the engine's thread
@@ -151,6 +151,11 @@ class TextEngine(Worker):
         self.statistics.sessions = len(self._sessions)
         if session in self._readers:
             self._readers.remove(session)
+        # Nobody may be listening any more, but every request must come to its end.
+        if session.generation is not None and not session.generation.is_over:
+            session.generation.end("cancelled")
+        for _, reply in session.waiting:
+            reply(TextEvent(Kind.ERROR, text=str(NoSession("the session has ended"))))
 
     def _free_slot(self) -> KvSlot:
         if len(self._sessions) >= self._limits.max_sessions:
