@@ -14,7 +14,7 @@ from vita_components.pool import Pool
 from vita_components.tensors import Tensor
 from vita_components.triton import Deadline, Message, Stream, build_request
 
-FINISH_S = 5.0  # from `finish` to the last embedding: what is left is 160 ms of sound, behind other users' sound
+FINISH_S = 5.0  # longest silence after `finish`: a recorded sound is all still to be heard, behind other users' sound
 BYTES_PER_SAMPLE = 2
 
 
@@ -49,6 +49,8 @@ class TritonUtterance:
     async def embeddings(self) -> AsyncGenerator[Embeddings]:
         while True:
             reply = await self._stream.expect(self._deadline)
+            if self._is_finished:
+                self._deadline.start(FINISH_S)
             rows = reply.tensor("EMBEDDINGS")
             if rows.raw:
                 yield Embeddings(rows.raw, rows.shape[0], rows.shape[1])

@@ -12,6 +12,7 @@ from vita_components.codec_decoder import TritonCodecDecoder
 from vita_components.failures import error_of_message, is_refusal
 from vita_components.llm import TritonLlm
 from vita_components.speech_decoder import TritonSpeechDecoder
+from vita_components.speech_encoder import TritonSpeechEncoder
 from vita_components.tensors import Tensor, integer_tensor, text_tensor
 from vita_components.triton import Deadline, build_request, parse_reply
 from vita_components.vision_encoder import TritonVisionEncoder
@@ -201,3 +202,21 @@ async def test_a_context_without_room_is_refused_and_its_replica_stays_in_use(
         await TritonLlm(pool).context("s").__aenter__()
     assert pool.is_well
     assert pool.endpoints[0].in_flight == 0
+
+
+async def test_a_recorded_sound_may_take_long_as_long_as_embeddings_come(
+    serve: Serve, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(request: Any) -> AsyncIterator[Any]:
+        if request.parameters["op"].string_param != "finish":
+            return
+        for index in range(6):
+            await asyncio.sleep(0.2)
+            yield response(Tensor("EMBEDDINGS", "FP16", (1, 2), bytes(4)), integer_tensor("END", [index == 5]))
+
+    monkeypatch.setattr("vita_components.speech_encoder.FINISH_S", 0.6)
+    pool = await make_pool("speech_encoder", [await serve(slowly)])
+    async with TritonSpeechEncoder(pool).utterance() as utterance:
+        await utterance.push(bytes(640))
+        await utterance.finish()
+        assert len([embeddings async for embeddings in utterance.embeddings()]) == 6
