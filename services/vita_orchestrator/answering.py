@@ -17,7 +17,7 @@ from vita_orchestrator.components import Components, FinishReason, GenerationEnd
 from vita_orchestrator.context import ContextKeeper, Plan
 from vita_orchestrator.measures import STAGE, stage
 from vita_orchestrator.patience import Clock, Patience
-from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks
+from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks, position_at
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.speakable import Clause, ClauseCutter
 from vita_orchestrator.speaking import (
@@ -71,7 +71,7 @@ class Answer:
     def marks(self) -> list[Mark]:
         """Tie its words to its sound and to the context; words without sound count as heard when they are out."""
         if not self.is_spoken:
-            return [Mark(len(self.text), 0, self.pieces[-1].position)] if self.text else []
+            return [Mark(len(self.text), 0, position_at(len(self.text), self.pieces))] if self.text else []
         return marks(self.text, self.clauses, self.pieces, end_ms=self.made_ms if self.is_whole else NEVER_MS)
 
 
@@ -153,8 +153,10 @@ class Answering:
 
     async def _thought(self, thought: Thought, cutter: ClauseCutter, clauses: Channel[Clause]) -> None:
         answer = self.answer
-        while answer.pieces and answer.pieces[-1].text_end >= thought.text_end:
-            answer.pieces.pop()  # a replacement's context stands where it stands
+        if answer.pieces and answer.pieces[-1].text_end > thought.text_end:
+            answer.pieces.clear()  # a replacement writes again, and its context stands where it stands
+        if answer.pieces and answer.pieces[-1].text_end == thought.text_end:
+            answer.pieces.pop()
         answer.pieces.append(Piece(thought.text_end, thought.position))
         if not thought.delta:
             return

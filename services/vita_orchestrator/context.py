@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 
 from vita_runtime.errors import BadMedia, ComponentDeadline, ContextFull, VitaError
 
-from vita_orchestrator.components import Context, Embeddings, GenerationEvent, Llm, Sampling
+from vita_orchestrator.components import Context, Embeddings, GenerationEvent, Llm, Sampling, TextPiece
 from vita_orchestrator.measures import CUT_TURNS
 from vita_orchestrator.patience import LOST
 
@@ -79,6 +79,7 @@ class ContextKeeper:
         self.refused_key = ""  # of the part that was bad media, last time something was
         self._is_dirty = False  # something unknown may lie behind what is placed
         self._is_answer_open = False  # an answer was begun, and neither kept nor discarded yet
+        self._written = 0  # position of the last words of the answer that came from the context as it is now
         self._context: Context | None = None
         self._holding: asyncio.Task[None] | None = None
         self._leave = asyncio.Event()
@@ -113,6 +114,7 @@ class ContextKeeper:
     async def generate(self, plan: Plan, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
         """Settle, then let the model answer. Raises as `settle`, at any event. `keep` or `discard` must follow."""
         self._is_answer_open = True
+        self._written = 0
         async with self._lock:
             await self._settle(plan, reserve=sampling.max_tokens)
             context = await self._open()
@@ -123,12 +125,17 @@ class ContextKeeper:
                     event = await self._ask(_next_event(events))
                     if event is None:
                         return
+                    if isinstance(event, TextPiece):
+                        self._written = event.position
                     yield event
 
     def keep(self, key: str, turn: str, position: int) -> None:
-        """What the answer wrote up to `position` belongs to the conversation, as the part `key`; the rest does not."""
+        """What the answer wrote up to `position` belongs to the conversation, as the part `key`; the rest does not.
+
+        Words that a lost context wrote, and its replacement has not yet written again, are appended by the next step.
+        """
         self._is_answer_open = False
-        if self._context is not None and position > self.position:
+        if self._context is not None and self.position < position <= self._written:
             self._placed.append(Placed(key, turn, self.position, position))
 
     def discard(self) -> None:
@@ -139,6 +146,8 @@ class ContextKeeper:
         """Release the context."""
         self._leave.set()
         if self._holding is not None:
+            if self._context is None:
+                self._holding.cancel()  # it is still being opened
             await asyncio.gather(self._holding, return_exceptions=True)
 
     async def _settle(self, plan: Plan, reserve: int) -> None:

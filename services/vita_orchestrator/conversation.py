@@ -195,7 +195,11 @@ class Conversation:
         if not has_question(desk.session.entries) and not self._listening.pictures:
             raise OutOfOrder("there is nothing to answer")
         await self._act(Event.ASKED)
-        await self.place_pictures()
+        try:
+            await self.place_pictures()
+        except VitaError:  # the conversation is full: nobody is answering after all
+            await self._act(Event.ANSWERED)
+            raise
         if not desk.turn_id:
             desk.begin_turn()
         await self._responses.start(configuration, request, asked_s)

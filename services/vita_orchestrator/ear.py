@@ -31,11 +31,15 @@ class Ear:
 
     async def hear(self, samples: bytes) -> list[float]:
         """Take more sound; return the voice probabilities to be judged one by one."""
-        self.keep(samples)
+        self._keep(samples)
         return await self._voice_activity.probabilities(samples)
 
     def keep(self, samples: bytes) -> None:
         """Take more sound without judging it."""
+        self._keep(samples)
+        self._judged_ms = int(self._received_ms)  # else all of it would seem to lie behind a later onset
+
+    def _keep(self, samples: bytes) -> None:
         self._received_ms += len(samples) / BYTES_PER_MS
         self._kept += samples
         del self._kept[: max(0, len(self._kept) - KEPT_MS * BYTES_PER_MS)]

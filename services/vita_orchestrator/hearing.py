@@ -104,15 +104,15 @@ class Hearing:
             if self._error is not None:
                 raise self._error
         end = self.row_count if self._is_ended else self.row_count // BLOCK_ROWS * BLOCK_ROWS
+        rows, size = self._rows, self._width * 2
         for at in range(start, end, BLOCK_ROWS):
             count = min(BLOCK_ROWS, end - at)
-            size = self._width * 2
-            yield Embeddings(bytes(self._rows[at * size : (at + count) * size]), count, self._width)
+            yield Embeddings(bytes(rows[at * size : (at + count) * size]), count, self._width)
 
     async def _encode_patiently(self) -> None:
         lost: VitaError | None = None
         while True:
-            self._rows.clear()
+            self._rows = bytearray()  # a new one: whoever is reading the old one reads on
             try:
                 async with asyncio.timeout_at(self._deadline_s(lost)):
                     return await self._encode()

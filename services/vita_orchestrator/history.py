@@ -7,7 +7,7 @@ there is one. An answer in progress is no history yet.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from vita.conversation.v1.item_pb2 import (
 from vita.media.v1.media_pb2 import IMAGE_DETAIL_LOW, AudioClip, ImageFrame
 from vita_sessions.session import Entry
 
-from vita_orchestrator.components import QueryState
+from vita_orchestrator.components import Embeddings, QueryState
 from vita_orchestrator.context import Part, RowSource
 
 ROLES: dict[Role, str] = {ROLE_SYSTEM: "system", ROLE_USER: "user", ROLE_ASSISTANT: "assistant"}
@@ -51,6 +51,17 @@ class Coming:
     pictures: Sequence[ImageFrame] = ()
     item_id: str = ""
     sound: RowSource | None = None  # of the utterance being spoken
+
+
+class Gone:
+    """A sound that the record has dropped: it stays in a context that holds it, and adds nothing to a new one."""
+
+    is_whole = True
+
+    async def rows(self, start: int) -> AsyncGenerator[Embeddings]:
+        """Yield nothing."""
+        for row in ():
+            yield row
 
 
 def plan(instructions: str, entries: Iterable[Entry], senses: Senses, coming: Coming) -> list[Part]:
@@ -85,9 +96,9 @@ def user_turn(items: Sequence[Item], senses: Senses, coming: Coming) -> list[Par
         Part(text_key(item_id, text), "user", turn, text) for item_id, part in contents if (text := words_of(part))
     ]
     sounds = [
-        Part(f"{item_id}/sound", "user", turn, senses.hear(item_id, part.audio))
+        Part(f"{item_id}/sound", "user", turn, senses.hear(item_id, part.audio) if part.audio.samples else Gone())
         for item_id, part in contents
-        if part.audio.samples
+        if part.HasField("audio") and not words_of(part)
     ]
     if coming.sound is not None:
         sounds.append(Part(f"{coming.item_id}/sound", "user", turn, coming.sound))

@@ -23,6 +23,7 @@ class Listening:
         self._prefill_wanted = prefill_wanted
         self.utterance: Hearing | None = None
         self.pictures: list[ImageFrame] = []
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def duration_ms(self) -> int:
@@ -38,7 +39,7 @@ class Listening:
         """Begin an utterance with the sound there is."""
         self.utterance = hearing = self._senses.listen(item_id)
         await hearing.hear(sound)
-        self._spawn(self._watch_blocks(hearing))
+        self._watching = self._spawn(self._watch_blocks(hearing))
         return hearing
 
     async def hear(self, samples: bytes) -> None:
@@ -71,6 +72,8 @@ class Listening:
         if self.utterance is not None:
             self._senses.forget(self.utterance.item_id)
             self.utterance = None
+            if self._watching is not None:
+                self._watching.cancel()  # no block comes any more: it would wait, and keep the sound
             self._prefill_wanted.set()
 
     def forget_picture(self, key: str) -> None:

@@ -77,6 +77,7 @@ def marks(text: str, clauses: Iterable[Spoken], pieces: Sequence[Piece], *, end_
     `end_ms` is when words are heard that have no sound of their own: the end of an answer that is whole.
     """
     result: list[Mark] = []
+    last_end = len(text.rstrip())
     for clause in clauses:
         words = text[clause.text_start : clause.text_end]
         total = max(1, weight(words))
@@ -85,12 +86,18 @@ def marks(text: str, clauses: Iterable[Spoken], pieces: Sequence[Piece], *, end_
         for word in _WORD.finditer(words):
             at_ms = clause.audio_start_ms + length_ms * weight(words[: word.end()]) // total
             text_end = clause.text_start + word.end()
-            result.append(Mark(text_end, at_ms, position_at(text_end, pieces)))
-    if text and (not result or result[-1].text_end < len(text.rstrip())):
+            held_end = len(text) if text_end == last_end else text_end  # what space follows is the last word's
+            result.append(Mark(text_end, at_ms, position_at(held_end, pieces)))
+    if text and (not result or result[-1].text_end < last_end):
         result.append(Mark(len(text), end_ms, position_at(len(text), pieces)))
     return result
 
 
 def position_at(text_end: int, pieces: Sequence[Piece]) -> int:
-    """Return where the context ends that holds no more than the first `text_end` characters."""
+    """Return where the context ends that holds no more than the first `text_end` characters.
+
+    0: unknown, for the model that writes them again after a loss has not come so far.
+    """
+    if not pieces or pieces[-1].text_end < text_end:
+        return 0
     return max((piece.position for piece in pieces if piece.text_end <= text_end), default=0)

@@ -8,7 +8,7 @@ import logging
 from vita.conversation.v1.item_pb2 import Item
 from vita.media.v1.media_pb2 import ImageFrame
 from vita_runtime import tracing
-from vita_runtime.errors import BadMedia, ContextFull
+from vita_runtime.errors import BadMedia, ContextFull, VitaError
 
 from vita_orchestrator.context import Part
 from vita_orchestrator.desk import Desk
@@ -57,6 +57,8 @@ class Prefill:
                 logger.info("context is full; the next answer will say so")
             except LOST:
                 asyncio.get_running_loop().call_later(RETRY_S, wanted.set)
+            except VitaError as error:  # a full or faulty component is the answer's trouble, if one is asked for
+                logger.warning("prefill failed; an answer will try again", extra={"reason": error.reason})
 
     def _plan(self) -> list[Part]:
         desk = self._desk

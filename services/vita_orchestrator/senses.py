@@ -103,8 +103,9 @@ class SessionSenses:
         self.forget(hearing.item_id)
         self._sounds[hearing.item_id] = hearing
         self._tasks[hearing.item_id] = self._spawn(self._run(hearing))
-        if len(self._sounds) > KEPT_SOUNDS:
-            self.forget(next(iter(self._sounds)))
+        over = [item_id for item_id, kept in self._sounds.items() if kept.is_whole or kept.has_failed]
+        for item_id in over[: max(0, len(self._sounds) - KEPT_SOUNDS)]:  # never one that is still being heard
+            self.forget(item_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,3 +115,16 @@ async def test_an_utterance_without_end_is_ended_at_the_limit() -> None:
         await talk.speak((VOICE, 3200))
         await talk.until("response_done")
     assert len(talk.all("audio_committed")) >= 1
+
+
+async def test_an_answer_that_cannot_begin_in_a_full_conversation_is_refused_and_the_session_goes_on() -> None:
+    async with talking(FakeComponents.answering("Yes."), max_item_count=2) as talk:
+        await talk.ask("Hello?")
+        await talk.until("response_done")
+        await talk.say(image=picture())
+        await talk.say(create_response=wire.CreateResponse())
+        await talk.until("failure")
+        await talk.say(delete_item=wire.DeleteItem(item_id=talk.session.entries[0].item.item_id))
+        await talk.ask("And now?")
+        await talk.until("response_done", 2)
+    assert talk.failures() == ["BAD_INPUT"]

@@ -69,3 +69,13 @@ def test_chinese_is_timed_by_character() -> None:
 def test_the_context_never_holds_more_than_was_heard() -> None:
     made = marks(TEXT, [Spoken(0, 8, 0, 800), Spoken(8, 20, 800, 2000)], [Piece(20, 16)])
     assert [mark.position for mark in made] == [0, 0, 0, 16]
+
+
+def test_space_at_the_end_belongs_to_the_last_word() -> None:
+    made = marks("One two. ", [Spoken(0, 9, 0, 900)], [Piece(3, 11), Piece(9, 13)])
+    assert [mark.position for mark in made] == [11, 13]
+
+
+def test_words_that_a_replacement_has_not_written_again_have_no_place_in_its_context() -> None:
+    made = marks(TEXT, [Spoken(0, 8, 0, 800), Spoken(8, 20, 800, 2000)], PIECES[:1])
+    assert [mark.position for mark in made] == [11, 0, 0, 0]
