@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket
 
 from vita_gateway.realtime.server_events import Event
 
-QUEUE = 256  # events; of the largest, 200 ms of sound, that is 3 MB a client
+QUEUE = 256  # events; of 200 ms of sound, that is 3 MB a client
+QUEUE_BYTES = 4 * 2**20  # an item with its picture is 1 MB: a client may ask for many and read none
 
 
 class SlowReader(Exception):
@@ -27,12 +28,18 @@ class Outbox:
         self._websocket = websocket
         self._slow_reader_s = slow_reader_s
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
+        self._queued_bytes = 0
+        self._is_taken = asyncio.Event()
 
     async def put(self, *events: Event) -> None:
         """Queue events, waiting while the client is behind."""
         for event in events:
-            named = {"event_id": f"event_{uuid.uuid4().hex}", **event}
-            await self._queue.put(orjson.dumps(named))
+            content = orjson.dumps({"event_id": f"event_{uuid.uuid4().hex}", **event})
+            while self._queued_bytes and self._queued_bytes + len(content) > QUEUE_BYTES:
+                self._is_taken.clear()
+                await self._is_taken.wait()
+            self._queued_bytes += len(content)
+            await self._queue.put(content)
 
     async def run(self) -> None:
         """Send what is queued, for as long as the session lasts.
@@ -41,12 +48,17 @@ class Outbox:
             SlowReader: the client does not read.
         """
         while True:
-            await self._send(await self._queue.get())
+            await self._send(self._taken(await self._queue.get()))
 
     async def flush(self) -> None:
         """Send what is still queued; for a session's last words, when `run` has ended."""
         while not self._queue.empty():
-            await self._send(self._queue.get_nowait())
+            await self._send(self._taken(self._queue.get_nowait()))
+
+    def _taken(self, content: bytes) -> bytes:
+        self._queued_bytes -= len(content)
+        self._is_taken.set()
+        return content
 
     async def _send(self, content: bytes) -> None:
         try:
