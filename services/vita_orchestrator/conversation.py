@@ -155,6 +155,8 @@ class Conversation:
 
     async def _commit(self) -> None:
         desk, item = self._desk, await self._listening.close()
+        if not desk.turn_id:
+            desk.begin_turn()  # without turn detection, an answer that ended meanwhile has ended the turn
         before = desk.session.entries[-1].item.item_id if desk.session.entries else ""
         committed = wire.AudioCommitted(item_id=item.item_id, previous_item_id=before)
         await desk.outbox.send(committed, desk.turn_id)

@@ -120,6 +120,8 @@ class Responses:
         task.cancel()
         self._desk.mailbox.spawn(self._watch_stop(task))
         self._gate.set()
+        if outcome == wire.RESPONSE_OUTCOME_CANCELLED:
+            answer.is_paced = False  # the client has stopped it: what it has not played it will not
         await self.conclude(answer, outcome, None)
 
     async def conclude(self, answer: Answer, outcome: wire.ResponseOutcome, error: VitaError | None) -> None:

@@ -224,3 +224,14 @@ async def test_interrupting_nothing_is_an_error_and_no_more() -> None:
 def first(talk: Talk) -> str:
     """The first answer's turn."""
     return talk.all("response_started")[0].event.turn_id
+
+
+async def test_a_short_word_right_after_the_client_stopped_an_answer_is_heard() -> None:
+    async with talking(FakeComponents.answering(LONG, "Fine.")) as talk:
+        await speaking(talk)
+        await talk.say(interrupt=wire.Interrupt())
+        await talk.until("response_done")
+        await talk.speak((VOICE, 192), (SILENCE, 640))
+        await talk.until("response_done", 2)
+    assert len(talk.all("audio_committed")) == 1
+    assert talk.text(1) == "Fine."

@@ -186,6 +186,22 @@ async def test_without_turn_detection_the_client_commits_and_asks() -> None:
     assert talk.text() == "Red."
 
 
+async def test_what_is_said_over_an_answer_without_turn_detection_is_a_turn_of_its_own() -> None:
+    manual = wire.SessionConfiguration(turn_detection=wire.TurnDetection(is_enabled=False))
+    async with talking(FakeComponents.answering(LONG, "Big."), configuration=manual) as talk:
+        await talk.ask("What is it?")
+        await talk.until("answer_audio")
+        await talk.speak((VOICE, 640))
+        await talk.say(interrupt=wire.Interrupt())
+        await talk.until("response_done")
+        await talk.say(commit_audio=wire.CommitAudio())
+        await talk.say(create_response=wire.CreateResponse())
+        await talk.until("response_done", 2)
+    turns = [heard.event.turn_id for heard in talk.heard]
+    assert all(turns)
+    assert talk.all("item_added")[1].event.turn_id == talk.all("response_started")[1].event.turn_id
+
+
 async def test_cleared_audio_is_forgotten_everywhere() -> None:
     async with talking(FakeComponents.answering("Red.")) as talk:
         await talk.speak((VOICE, 12_800))
