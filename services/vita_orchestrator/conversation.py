@@ -64,6 +64,7 @@ class Conversation:
         if not turns.is_enabled:
             await self._hear_without_turns(chunk.samples)
         elif self._turn.is_answering and not turns.is_response_interrupted:
+            self._ear.keep(chunk.samples)  # its time passes
             self._ear.forget()  # half duplex: while answering, what the microphone hears does not count
         else:
             for probability in await self._ear.hear(chunk.samples):

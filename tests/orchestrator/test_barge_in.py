@@ -235,3 +235,16 @@ async def test_a_short_word_right_after_the_client_stopped_an_answer_is_heard() 
         await talk.until("response_done", 2)
     assert len(talk.all("audio_committed")) == 1
     assert talk.text(1) == "Fine."
+
+
+async def test_sound_that_does_not_count_still_takes_its_time() -> None:
+    turns = wire.TurnDetection(is_enabled=True, is_response_interrupted=False)
+    fakes = FakeComponents.answering("One two three four five.")
+    async with talking(fakes, configuration=wire.SessionConfiguration(turn_detection=turns)) as talk:
+        await talk.ask("Count.")
+        await talk.speak((VOICE, 320))
+        await talk.until("response_done")
+        await asyncio.sleep(5)
+        await talk.speak((SILENCE, 640), (VOICE, 640), (SILENCE, 640))
+        await talk.until("response_done", 2)
+    assert talk.all("speech_started")[0].event.speech_started.audio_start_ms == 320 + 640 - 300
