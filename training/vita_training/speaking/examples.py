@@ -21,7 +21,7 @@ from vita_training.speaking.voice import Utterance
 
 IGNORED = -100  # cross entropy's word for "no target here"
 RARE = 80  # a clause with a word of fewer occurrences is seen `RARE_REPEATS` times as often
-RARE_REPEATS = 4
+RARE_REPEATS = 16
 POOL_BATCHES = 12  # batches sorted by length together, so that little is padding
 
 

@@ -25,9 +25,10 @@ from vita15.tokenizer import Tokenizer
 from vita_training.speaking.codec_encoder import nearest
 from vita_training.speaking.corpus import whole_codes
 from vita_training.speaking.intelligibility import Listener, word_error_rate
-from vita_training.speaking.sentences import clauses, words
+from vita_training.speaking.sentences import judged, normalised, words
 from vita_training.speaking.train_decoder import load_codec
 from vita_training.speaking.voice import Utterance, Voice
+from vita_training.world.language import answers
 
 Sound = npt.NDArray[np.float32]  # (S,) at 24 kHz
 KEPT = 8  # clauses written as WAV
@@ -66,14 +67,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--codec", type=Path, help="snapshot of the codec, with its encoder")
+    parser.add_argument("--set", default="held_out", help="what is said: held_out, small_talk or short")
     parser.add_argument("--clauses", type=int, default=1000, help="at most so many")
     parser.add_argument("--seed", type=int, default=0, help="of the sampling")
     parser.add_argument("--out", type=Path, help="folder for some WAV files")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    texts, voice = clauses(), Voice()
-    utterances = [voice.speak(text) for text in texts.held_out[: arguments.clauses]]
-    judge = Judge(utterances, Listener([*texts.train, *texts.held_out]), arguments.out)
+    voice, said = Voice(), judged(arguments.set)
+    utterances = [voice.speak(text) for text in said[: arguments.clauses]]
+    judge = Judge(utterances, Listener([*map(normalised, answers()), *said]), arguments.out)
     codec = load_into(CodecDecoder(TINY.codec_decoder), arguments.checkpoint / "codec_decoder").requires_grad_(False)
     judge.report("original", lambda utterance: utterance.samples)
     if arguments.codec is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vita_training.world.language import answers, see
 from vita_training.world.scenes import COLOURS, SHAPES
+from vita_training.world.small_talk import NO_PICTURE, SMALL_TALK, UNKNOWN
 
 HELD_OUT = 0.08  # of the answers; their words all occur elsewhere
 MIN_HELD_OUT_WORDS = 3
@@ -55,6 +56,23 @@ def clauses(seed: int = 0) -> Clauses:
     known = set(held_out)
     unique = dict.fromkeys(text for text in (*train, *pieces, *cut, *single) if text not in known)
     return Clauses(tuple(unique), tuple(held_out))
+
+
+def judged(name: str) -> tuple[str, ...]:
+    """The clauses to listen to: `held_out`, or of what was learnt `small_talk` or `short`.
+
+    Raises:
+        ValueError: no such set.
+    """
+    if name == "held_out":
+        return clauses().held_out
+    talk = [normalised(line) for line in (*(answer for _, answer in SMALL_TALK), NO_PICTURE, UNKNOWN)]
+    if name == "small_talk":
+        return tuple(dict.fromkeys(piece for line in talk for piece in (line, *comma_pieces(line))))
+    if name == "short":
+        whole = [text for text in clauses().train if text[-1] in ".,"]
+        return tuple(text for text in whole if len(words(text)) in (1, 2, 3))
+    raise ValueError(f"no set of clauses {name!r}; there are held_out, small_talk, short")
 
 
 def comma_pieces(text: str) -> list[str]:
