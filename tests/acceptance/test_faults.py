@@ -36,7 +36,8 @@ from tests.acceptance.conversing import (
 )
 from tests.stack import COMPONENTS, PARTS, RunningStack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
+slow_machine = pytest.mark.timeout(400)
 
 QUESTION = "What color is the star?"
 LONG_QUESTION = "Please describe the picture."
@@ -186,6 +187,7 @@ def kill(stack: RunningStack, drill: Drill) -> None:
     stack.kill(drill.part)
 
 
+@slow_machine
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("component", COMPONENTS)
 async def test_a_killed_triton_costs_at_most_one_turn(
@@ -211,6 +213,7 @@ async def test_a_killed_triton_costs_at_most_one_turn(
     assert recovered_s - drill.killed_s <= RECOVERY_S
 
 
+@slow_machine
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a_killed_orchestrator_is_reconnected_to_with_the_history(
     well: RunningStack, moment: str, longest: int, expected: str
@@ -260,6 +263,7 @@ def held_down(stack: RunningStack, part: str) -> Iterator[None]:
         killer.join()
 
 
+@slow_machine
 async def test_without_redis_running_turns_finish_and_new_sessions_are_refused(
     well: RunningStack, longest: int, expected: str
 ) -> None:
