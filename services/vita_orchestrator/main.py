@@ -50,7 +50,7 @@ class Settings:
     llm_endpoints: tuple[str, ...]
     speech_decoder_endpoints: tuple[str, ...]
     codec_decoder_endpoints: tuple[str, ...]
-    max_sessions: int = 64
+    max_sessions: int = 32  # as many contexts as one `llm` replica holds at once (model_repo/llm/1/model.py)
     lead_ms: int = Policy().lead_ms
     max_utterance_ms: int = Policy().max_utterance_ms
     drain_s: float = 15.0  # shorter than the process's grace, so that streams end by themselves
