@@ -18,7 +18,7 @@ from vita_training.hearing.augment import heard, noise_bank
 from vita_training.hearing.pretrain import Listener, make_batch
 from vita_training.hearing.pretrain import train_step as hearing_step
 from vita_training.hearing.spelling import letter_ids, read_letters
-from vita_training.seeing.labels import tile_labels
+from vita_training.seeing.labels import GATHERING_CELLS, tile_labels
 from vita_training.seeing.picture_pool import make_pool
 from vita_training.seeing.pretrain import LabelledVision, loss_and_accuracy
 from vita_training.world.pictures import draw
@@ -94,13 +94,22 @@ def test_conversations_are_drawn_alike_from_one_seed() -> None:
     assert drawn[0] == drawn[1]
 
 
-def test_cells_of_a_tile_are_labelled_with_what_covers_them() -> None:
-    labels = tile_labels(draw(SCENE, random.Random(0), (112, 112)), 112, 4, 12)
-    assert labels.shape == (1, 16, 3)
-    shown = labels[0][labels[0, :, 0] > 0]
-    assert len(shown)
-    assert (shown == [COLOURS.index("red") + 1, SHAPES.index("circle") + 1, 1]).all()
-    assert not labels[0].reshape(4, 4, 3)[:, 2:].any()  # nothing on the right
+def test_each_thing_is_gathered_in_one_cell_of_the_last_tile() -> None:
+    labels = tile_labels(draw(SCENE, random.Random(0), (224, 224)), 112, 12)
+    assert labels.shape == (5, 16, 3)
+    assert not labels[:-1].any()
+    shown = labels[-1][labels[-1, :, 0] > 0]
+    assert shown.tolist() == [[COLOURS.index("red") + 1, SHAPES.index("circle") + 1, 1]]
+
+
+def test_a_thing_always_touches_the_cell_that_it_is_gathered_in() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        for spot in draw(sample_scene(rng), rng, (112, 112)).placed:
+            row, column = GATHERING_CELLS[PLACES.index(spot.thing.place)]
+            nearest_x = min(max(spot.x, column * 28), (column + 1) * 28)
+            nearest_y = min(max(spot.y, row * 28), (row + 1) * 28)
+            assert (spot.x - nearest_x) ** 2 + (spot.y - nearest_y) ** 2 < (0.6 * spot.radius) ** 2
 
 
 def test_what_is_heard_around_a_clip_is_limited() -> None:

@@ -18,6 +18,7 @@ from vita15.vision_encoder import VisionEncoder
 from vita_training.answering.alignment import Alignment
 from vita_training.answering.conversations import Turn
 from vita_training.answering.embedded import Embedded
+from vita_training.answering.looking import LOOKING_LAYER, Looks, looking_loss
 from vita_training.answering.splice import IGNORED, Row, pad
 
 EMBEDDING_DEVIATION = 0.3  # of the text table at the start: near the media embeddings' size
@@ -32,14 +33,27 @@ class Assistant(nn.Module):
         self.speech = SpeechEncoder(config.speech_encoder)
         self.llm = build_llm(config.llm, attention="eager")  # trains faster than sdpa in bf16 on a CPU
         nn.init.normal_(self.llm.model.embed_tokens.weight, std=EMBEDDING_DEVIATION)
-        self._run_layers: Callable[[Tensor], Tensor] = self._plain_layers
+        self._run_layers: Callable[[Tensor], tuple[Tensor, Tensor]] = self._plain_layers
 
     def compile_layers(self) -> None:
         """Let torch compile the language model's layers."""
         self._run_layers = torch.compile(self._plain_layers, dynamic=True)
 
-    def _plain_layers(self, embeddings: Tensor) -> Tensor:
-        return cast(Tensor, self.llm.model(inputs_embeds=embeddings, use_cache=False).last_hidden_state)
+    def _plain_layers(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """The model's layers, and what LOOKING_LAYER attends over: (B, T, embed) → twice (B, T, hidden)."""
+        model, length = self.llm.model, embeddings.shape[1]
+        rotary = self._rotary(embeddings)
+        mask = torch.full((length, length), torch.finfo(torch.float32).min).triu(1)[None, None]
+        hidden, watched = embeddings, embeddings
+        for index, layer in enumerate(model.layers):
+            if index == LOOKING_LAYER:
+                watched = layer.input_layernorm(hidden)
+            hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+        return model.norm(hidden), watched
+
+    def _rotary(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        positions = torch.arange(embeddings.shape[1], device=embeddings.device)[None]
+        return cast(tuple[Tensor, Tensor], self.llm.model.rotary_emb(embeddings, positions))
 
     def trainable(self) -> list[nn.Parameter]:
         """The parameters of the last stage."""
@@ -86,7 +100,7 @@ class Assistant(nn.Module):
         """
         ids, labels = pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = self.llm.lm_head(self._plain_layers(self.embeddings(rows, ids).rows)[:, :-1])
+            logits = self.llm.lm_head(self._plain_layers(self.embeddings(rows, ids).rows)[0][:, :-1])
         is_right = (logits.argmax(-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
         return [
             (turn, bool(is_right[i, begin - 1]), bool(is_right[i, begin - 1 : end - 1].all()))
@@ -99,12 +113,17 @@ class Assistant(nn.Module):
         ids, labels = pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             embedded = self.embeddings(rows, ids)
-            hidden = self._run_layers(embedded.rows)
+            hidden, watched = self._run_layers(embedded.rows)
             is_learnt = labels[:, 1:] != IGNORED
             logits = self.llm.lm_head(hidden[:, :-1][is_learnt]).float()
         targets = labels[:, 1:][is_learnt]
         right = (logits.argmax(-1) == targets).float()
         side_losses = alignment(embedded, self.llm.model.embed_tokens.weight)
+        looks = [(i, query, key) for i, row in enumerate(rows) for query, key in row.looks]
+        if looks:
+            attention = self.llm.model.layers[LOOKING_LAYER].self_attn
+            where = Looks(*(list(column) for column in zip(*looks, strict=True)))
+            side_losses["looks"] = looking_loss(attention, watched, self._rotary(embedded.rows), where)
         return functional.cross_entropy(logits, targets), side_losses, {"right": right.mean().item()}
 
 

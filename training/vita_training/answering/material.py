@@ -23,7 +23,7 @@ from vita_training.world.recordings import DEFAULT_PATH, Recordings
 from vita_training.world.scenes import Scene
 from vita_training.world.sounds import Samples, sample_sound
 
-PICTURES = 14_000
+PICTURES = 10_000
 LARGE_SHARE = 0.07
 SOUNDS = 1500
 FULL_SHARE = 0.15  # of the batches of clips; the rest is heard as when streaming

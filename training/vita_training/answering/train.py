@@ -29,8 +29,8 @@ BATCH_TOKENS = 3000
 POOL_ROWS = 160
 REPORT_STEPS = 50
 SAVE_STEPS = 200
-PEAK_RATE = 1.5e-3
-SIDE_WEIGHT = 0.2  # of the alignment's losses
+PEAK_RATE = 1e-3
+SIDE_WEIGHT = 0.3  # of the alignment's losses
 
 
 class Lessons:

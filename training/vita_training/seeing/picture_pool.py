@@ -29,10 +29,9 @@ class PooledPicture:
 def make_pool(rng: random.Random, count: int, large_share: float, config: VisionEncoderConfig) -> list[PooledPicture]:
     """Draw `count` pictures."""
     pool: list[PooledPicture] = []
-    cells = config.tile_px // config.patch_px // 2
     for _ in range(count):
         drawing = draw(scene := sample_scene(rng), rng, sample_size(rng, large_share))
         tiles = cut_tiles(drawing.picture, config.tile_px, MAX_TILES)
-        labels = tile_labels(drawing, config.tile_px, cells, MAX_TILES)
+        labels = tile_labels(drawing, config.tile_px, MAX_TILES)
         pool.append(PooledPicture(scene, tiles.to(torch.bfloat16), torch.from_numpy(labels)))
     return pool
