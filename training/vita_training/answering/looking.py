@@ -38,6 +38,7 @@ class Describer:
             for attribute, words in enumerate((COLOURS, SHAPES, places))
             for index, word in enumerate(words)
         }
+        self._prepositions = {tokenizer.encode(f" {place.split()[0]}")[0] for place in PLACES}
         self._breaks = {tokenizer.encode(text)[0] for text in (".", ",", " and")}
 
     def cells(self, answer: list[int], labels: Tensor) -> list[tuple[int, int]]:
@@ -51,9 +52,15 @@ class Describer:
             if token in self._breaks:
                 meant = [self._meanings[answer[i]] for i in segment]
                 cells = [cell for cell, label in shown if all(label[a] == value for a, value in meant)]
-                found += [(i, cells[0]) for i in segment if len(cells) == 1]
+                if len(cells) == 1:
+                    found += [(i, cells[0]) for i in self._with_prepositions(answer, segment)]
                 segment = []
         return found
+
+    def _with_prepositions(self, answer: list[int], indices: list[int]) -> list[int]:
+        """Add the word two before a place: "on the left" is decided at "on"."""
+        before = [i - 2 for i in indices if i >= 2 and answer[i - 2] in self._prepositions]
+        return sorted({*indices, *before})
 
 
 def looking_loss(attention: Qwen2Attention, normed: Tensor, rotary: tuple[Tensor, Tensor], looks: Looks) -> Tensor:
