@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from vita_training.answering.conversations import Turn
-from vita_training.answering.looking import Describer
+from vita_training.answering.looking import Describer, Look, looking_loss
 from vita_training.answering.splice import PictureRows, Splicer
 from vita_training.seeing.labels import GATHERING_CELLS
 from vita_training.world.scenes import COLOURS, PLACES, SHAPES, Scene, Thing
@@ -37,32 +37,44 @@ def labels() -> torch.Tensor:
     return table
 
 
-def looked_at(tokenizer: Tokenizer, answer: str) -> list[tuple[str, int]]:
+def looked_at(tokenizer: Tokenizer, answer: str) -> list[tuple[str, tuple[int, ...]]]:
     ids = tokenizer.encode(answer)
-    return [(tokenizer.decode([ids[i]]).strip(), cell) for i, cell in Describer(tokenizer).cells(ids, labels())]
+    return [(tokenizer.decode([ids[i]]).strip(), cells) for i, cells in Describer(tokenizer).cells(ids, labels())]
 
 
 def test_words_about_one_thing_point_at_it(tokenizer: Tokenizer) -> None:
-    assert looked_at(tokenizer, "The circle is red.") == [("circle", LEFT), ("red", LEFT)]
+    assert looked_at(tokenizer, "The circle is red.") == [("circle", (LEFT,)), ("red", (LEFT,))]
 
 
 def test_each_part_of_a_list_points_at_its_own_thing(tokenizer: Tokenizer) -> None:
     found = looked_at(tokenizer, "I see a red circle, a blue star and a red star.")
-    assert [cell for _, cell in found] == [LEFT, LEFT, RIGHT, RIGHT, TOP, TOP]
+    assert [cells for _, cells in found] == [(LEFT,), (LEFT,), (RIGHT,), (RIGHT,), (TOP,), (TOP,)]
 
 
-def test_words_that_fit_two_things_or_none_point_nowhere(tokenizer: Tokenizer) -> None:
-    assert looked_at(tokenizer, "Yes, there is a star.") == []
+def test_a_place_is_looked_for_from_its_preposition_on(tokenizer: Tokenizer) -> None:
+    assert looked_at(tokenizer, "It is on the right.") == [("on", (RIGHT,)), ("right", (RIGHT,))]
+
+
+def test_words_that_fit_two_things_may_look_at_either_and_those_that_fit_none_look_nowhere(
+    tokenizer: Tokenizer,
+) -> None:
+    assert looked_at(tokenizer, "Yes, there is a star.") == [("star", (TOP, RIGHT))]
     assert looked_at(tokenizer, "There is no square.") == []
 
 
-def test_before_its_first_word_an_answer_looks_at_the_thing_or_where_nothing_ever_is(tokenizer: Tokenizer) -> None:
+def test_looking_in_the_right_place_costs_nothing_and_elsewhere_much() -> None:
+    looks = [(0, Look(query=5, keys=(1, 2)))]
+    right, wrong = torch.zeros(1, 6, 8, 8), torch.zeros(1, 6, 8, 8)
+    right[..., 1] = right[..., 2] = 0.5
+    wrong[..., 7] = 1.0
+    assert looking_loss([right] * 4, looks).item() < 0.01
+    assert looking_loss([wrong] * 4, looks).item() > 10
+
+
+def test_a_conversation_looks_in_its_newest_picture(tokenizer: Tokenizer) -> None:
     splicer = Splicer(tokenizer, lambda frames: frames)
-    picture = PictureRows(torch.zeros(16, 8), labels())
-    there = Turn("What color is the circle?", False, "The circle is red.", kind="colour", picture=0)
-    missing = Turn("What color is the square?", False, "There is no square.", kind="colour")
-    row = splicer.row([there, missing], [None, None], [picture], random.Random(0))
-    start = row.pictures[0][0]
-    first_looks = {query: key - start for query, key in row.looks}
-    begins = [begin for begin, _, _ in row.answers]
-    assert [first_looks[begin] for begin in begins] == [LEFT, 15]
+    turn = Turn("What color is the circle?", False, "The circle is red.", kind="colour", picture=0)
+    row = splicer.row([turn, turn], [None, None], [PictureRows(torch.zeros(16, 8), labels())], random.Random(0))
+    first, second = (start for start, _ in row.pictures)
+    assert [look.keys[0] for look in row.looks] == [first + LEFT] * 2 + [second + LEFT] * 2
+    assert all(row.ids[look.query + 1] for look in row.looks)

@@ -7,8 +7,6 @@ each sight and sound: without this lesson it stayed for a thousand steps at gues
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -69,7 +67,7 @@ class Alignment(nn.Module):
             torch.tensor([len(target) for target in targets]),
             zero_infinity=True,
         )
-        return cast(Tensor, loss)
+        return loss
 
 
 def spoken_ids(tokenizer: Tokenizer, text: str) -> list[int]:

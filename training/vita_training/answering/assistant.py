@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from vita15.vision_encoder import VisionEncoder
 from vita_training.answering.alignment import Alignment
 from vita_training.answering.conversations import Turn
 from vita_training.answering.embedded import Embedded
-from vita_training.answering.looking import LOOKING_LAYER, Looks, looking_loss
+from vita_training.answering.looking import looking_loss
 from vita_training.answering.splice import IGNORED, Row, pad
 
 EMBEDDING_DEVIATION = 0.3  # of the text table at the start: near the media embeddings' size
@@ -34,37 +33,28 @@ class Assistant(nn.Module):
         self.llm = build_llm(config.llm, attention="eager")  # trains faster than sdpa in bf16 on a CPU
         nn.init.normal_(self.llm.model.embed_tokens.weight, std=EMBEDDING_DEVIATION)
         self.begin_layers()
-        self._run_layers: Callable[[Tensor], tuple[Tensor, Tensor]] = self._plain_layers
+        self._run_layers: Callable[[Tensor], tuple[Tensor, tuple[Tensor, ...]]] = self._plain_layers
 
     def begin_layers(self) -> None:
-        """Draw the language model's layers anew, as strong as their width asks for.
+        """Draw the language model's layers anew, as strong as their width asks for; its tables stay.
 
         transformers' 0.02 suits widths in the thousands; at 384 it kept the model for 3,000 steps from learning to look
         at the thing that is meant (training/LOG.md).
         """
-        for weight in self.llm.model.layers.parameters():
+        for name, weight in self.llm.model.layers.named_parameters():
             if weight.dim() == 2:
                 nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+            else:
+                nn.init.constant_(weight, 0.0 if name.endswith("bias") else 1.0)
 
     def compile_layers(self) -> None:
         """Let torch compile the language model's layers."""
         self._run_layers = torch.compile(self._plain_layers, dynamic=True)
 
-    def _plain_layers(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """The model's layers, and what LOOKING_LAYER attends over: (B, T, embed) → twice (B, T, hidden)."""
-        model, length = self.llm.model, embeddings.shape[1]
-        rotary = self._rotary(embeddings)
-        mask = torch.full((length, length), torch.finfo(torch.float32).min).triu(1)[None, None]
-        hidden, watched = embeddings, embeddings
-        for index, layer in enumerate(model.layers):
-            if index == LOOKING_LAYER:
-                watched = layer.input_layernorm(hidden)
-            hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
-        return model.norm(hidden), watched
-
-    def _rotary(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(embeddings.shape[1], device=embeddings.device)[None]
-        return cast(tuple[Tensor, Tensor], self.llm.model.rotary_emb(embeddings, positions))
+    def _plain_layers(self, embeddings: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The model's layers: (B, T, embed) → (B, T, hidden), and each layer's attention (B, heads, T, T)."""
+        out = self.llm.model(inputs_embeds=embeddings, use_cache=False, output_attentions=True)
+        return out.last_hidden_state, out.attentions
 
     def trainable(self) -> list[nn.Parameter]:
         """The parameters of the last stage."""
@@ -88,10 +78,11 @@ class Assistant(nn.Module):
         pictures = [(i, start, picture) for i, row in enumerate(rows) for start, picture in row.pictures]
         clips = [(i, start, clip) for i, row in enumerate(rows) for start, clip in row.clips]
         if pictures:
-            embedded.pictures = self.vision.projector(torch.cat([p.features for *_, p in pictures]).float())
+            projected = self.vision.projector(torch.cat([p.features for *_, p in pictures]).float())
+            embedded.pictures = projected
             embedded.labels = torch.cat([p.labels for *_, p in pictures])
             spans = [(i, start, len(p.features)) for i, start, p in pictures]
-            embedded.rows = _put(embedded.rows, embedded.pictures, spans)
+            embedded.rows = _put(embedded.rows, projected, spans)
         if clips:
             lengths = torch.tensor([len(clip.frames) for *_, clip in clips])
             padded = pad_sequence([clip.frames.float() for *_, clip in clips], batch_first=True)
@@ -124,17 +115,15 @@ class Assistant(nn.Module):
         ids, labels = pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             embedded = self.embeddings(rows, ids)
-            hidden, watched = self._run_layers(embedded.rows)
+            hidden, attentions = self._run_layers(embedded.rows)
             is_learnt = labels[:, 1:] != IGNORED
             logits = self.llm.lm_head(hidden[:, :-1][is_learnt]).float()
         targets = labels[:, 1:][is_learnt]
         right = (logits.argmax(-1) == targets).float()
         side_losses = alignment(embedded, self.llm.model.embed_tokens.weight)
-        looks = [(i, query, key) for i, row in enumerate(rows) for query, key in row.looks]
+        looks = [(i, look) for i, row in enumerate(rows) for look in row.looks]
         if looks:
-            attention = self.llm.model.layers[LOOKING_LAYER].self_attn
-            where = Looks(*(list(column) for column in zip(*looks, strict=True)))
-            side_losses["looks"] = looking_loss(attention, watched, self._rotary(embedded.rows), where)
+            side_losses["looks"] = looking_loss(attentions, looks)
         return functional.cross_entropy(logits, targets), side_losses, {"right": right.mean().item()}
 
 

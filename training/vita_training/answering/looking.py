@@ -1,31 +1,32 @@
 """A third side lesson: where to look while saying a colour, a shape or a place.
 
 Each such word of an answer is about one thing, and each thing is gathered in one known cell of the picture
-(vita_training.seeing.labels). One head of each key group in LOOKING_LAYER is taught to look there.
+(vita_training.seeing.labels). One head in each of two layers is taught to look there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, apply_rotary_pos_emb
 
 from vita15.tokenizer import Tokenizer
 from vita_training.world.scenes import COLOURS, PLACES, SHAPES
 
-LOOKING_LAYER = 2  # of four: what is asked is gathered below it, what was seen is said above it
+# Layer and head that are taught, of four layers and six heads: what is asked is gathered below, what was seen is said
+# above or in the same layer.
+LOOKING_HEADS = ((2, 0), (3, 3))
+_LEAST = 1e-5  # keeps the loss of a head that looks entirely elsewhere finite
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """Where a batch should look: n pairs of a position that is about to say a word and the position of its thing."""
+class Look:
+    """Where to look before a word is said."""
 
-    rows: list[int]
-    queries: list[int]
-    keys: list[int]
+    query: int  # the position that is about to say the word
+    keys: tuple[int, ...]  # positions of the things that it may be about; one is enough
 
 
 class Describer:
@@ -41,19 +42,18 @@ class Describer:
         self._prepositions = {tokenizer.encode(f" {place.split()[0]}")[0] for place in PLACES}
         self._breaks = {tokenizer.encode(text)[0] for text in (".", ",", " and")}
 
-    def cells(self, answer: list[int], labels: Tensor) -> list[tuple[int, int]]:
-        """Pair the index of each meaningful token with the row of `labels` (n, 3) that shows what it speaks of."""
+    def cells(self, answer: list[int], labels: Tensor) -> list[tuple[int, tuple[int, ...]]]:
+        """Pair the index of each meaningful token with the rows of `labels` (n, 3) that show what it may speak of."""
         shown = [(cell, label) for cell, label in enumerate(labels.tolist()) if label[0]]
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, tuple[int, ...]]] = []
         segment: list[int] = []
         for index, token in enumerate([*answer, *list(self._breaks)[:1]]):
             if token in self._meanings:
                 segment.append(index)
-            if token in self._breaks:
+            if token in self._breaks and segment:
                 meant = [self._meanings[answer[i]] for i in segment]
-                cells = [cell for cell, label in shown if all(label[a] == value for a, value in meant)]
-                if len(cells) == 1:
-                    found += [(i, cells[0]) for i in self._with_prepositions(answer, segment)]
+                cells = tuple(cell for cell, label in shown if all(label[a] == value for a, value in meant))
+                found += [(i, cells) for i in self._with_prepositions(answer, segment) if cells]
                 segment = []
         return found
 
@@ -63,15 +63,19 @@ class Describer:
         return sorted({*indices, *before})
 
 
-def looking_loss(attention: Qwen2Attention, normed: Tensor, rotary: tuple[Tensor, Tensor], looks: Looks) -> Tensor:
-    """Cross-entropy of where one head of each key group looks; `normed` is the layer's normed input, (B, T, hidden)."""
-    queries = attention.q_proj(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
-    keys = attention.k_proj(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
-    queries, keys = apply_rotary_pos_emb(queries, keys, *rotary)
-    rows, at = torch.tensor(looks.rows), torch.tensor(looks.queries)
-    chosen = queries[rows, :: attention.num_key_value_groups, at]  # (n, groups, head_dim)
-    scores = torch.einsum("ngd,ngtd->ngt", chosen.float(), keys.float()[rows]) * attention.scaling
-    is_later = torch.arange(normed.shape[1]) > at[:, None]
-    scores = scores.masked_fill(is_later[:, None], -1e9)
-    targets = torch.tensor(looks.keys)[:, None].expand(-1, scores.shape[1])
-    return functional.cross_entropy(scores.flatten(0, 1), targets.flatten())
+def looking_loss(attentions: Sequence[Tensor], looks: list[tuple[int, Look]]) -> Tensor:
+    """How little the taught heads look where they should: −log of the attention on the right cells, summed over heads.
+
+    Args:
+        attentions: of each layer, (B, heads, T, T).
+        looks: with the row of the batch that each belongs to; at least one.
+    """
+    most = max(len(look.keys) for _, look in looks)
+    rows, queries = torch.tensor([row for row, _ in looks]), torch.tensor([look.query for _, look in looks])
+    keys = torch.tensor([[*look.keys, *look.keys[:1] * (most - len(look.keys))] for _, look in looks])
+    counts = torch.tensor([[1.0] * len(look.keys) + [0.0] * (most - len(look.keys)) for _, look in looks])
+    loss = attentions[0].new_zeros((), dtype=torch.float32)
+    for layer, head in LOOKING_HEADS:
+        weights = attentions[layer][rows, head, queries].float()  # (n, T)
+        loss = loss - ((weights.gather(1, keys) * counts).sum(1) + _LEAST).log().mean()
+    return loss

@@ -16,11 +16,9 @@ from torch import Tensor
 from vita15.chat_template import ChatTemplate
 from vita15.tokenizer import Tokenizer
 from vita_training.answering.conversations import Turn
-from vita_training.answering.looking import Describer
+from vita_training.answering.looking import Describer, Look
 from vita_training.world.prompt import SYSTEM_PROMPT
 
-# Kinds of questions that ask about one thing, which may be missing.
-ABOUT_ONE = frozenset(("colour", "shape", "exist", "exist_shape", "where", "where_shape", "at", "and_colour", "and_at"))
 IGNORED = -100  # label of tokens that are not learnt
 
 
@@ -48,7 +46,7 @@ class Row:
     labels: list[int] = field(default_factory=list)  # of each position itself, not shifted
     pictures: list[tuple[int, PictureRows]] = field(default_factory=list)  # with their positions
     clips: list[tuple[int, Clip]] = field(default_factory=list)  # likewise
-    looks: list[tuple[int, int]] = field(default_factory=list)  # position before a word, position of what it is about
+    looks: list[Look] = field(default_factory=list)
     answers: list[tuple[int, int, Turn]] = field(default_factory=list)  # begin and end of what each turn teaches
 
     def add(self, ids: list[int], *, is_learnt: bool = False) -> None:
@@ -95,26 +93,16 @@ class Splicer:
             row.add(self._template.closing() + self._template.opening("assistant"))
             begin = len(row.ids)
             self._answer(row, turn)
-            self._look(row, begin, turn)
+            self._look(row, begin)
             row.answers.append((begin, len(row.ids), turn))
         return row
 
-    def _look(self, row: Row, begin: int, turn: Turn) -> None:
-        """Note where to look, in the newest picture, while saying what stands from `begin` on.
-
-        Before the first word of an answer about one thing the look goes to that thing, so that the word can depend on
-        whether it is there; where it is not, to the picture's last cell, in which nothing is ever gathered.
-        """
-        if not row.pictures:
-            return
-        start, picture = row.pictures[-1]
-        pairs = self._describer.cells(row.ids[begin:], picture.labels)
-        row.looks += [(begin + index - 1, start + cell) for index, cell in pairs]
-        is_missing = " no " in turn.answer or "othing " in turn.answer
-        if turn.kind in ABOUT_ONE and (is_missing or len({cell for _, cell in pairs}) == 1):
-            target = start + (len(picture.labels) - 1 if is_missing else pairs[0][1])
-            # "There is a …" and "There is nothing …" part ways at the third word, the others at the first.
-            row.looks.append((begin + 2 if turn.kind in ("at", "and_at") else begin, target))
+    def _look(self, row: Row, begin: int) -> None:
+        """Note where to look, in the newest picture, while saying what stands from `begin` on."""
+        if row.pictures:
+            start, picture = row.pictures[-1]
+            found = self._describer.cells(row.ids[begin:], picture.labels)
+            row.looks += [Look(begin + index - 1, tuple(start + cell for cell in cells)) for index, cells in found]
 
     def _answer(self, row: Row, turn: Turn) -> None:
         special = self._tokenizer.special

@@ -1,14 +1,14 @@
 """Stages 1.2, 1.3 and 2.2 in one, made small: the language model learns to answer about what it sees and hears.
 
-`python -m vita_training.answering.train --minutes 40` continues from `latest.pt` if there is one, and saves there and
-under `checkpoints/tiny/` every few minutes.
+`python -m vita_training.answering.train --minutes 12` continues from `latest.pt` if there is one, and saves there every
+few minutes; `vita_training.answering.export` writes the checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,8 +29,8 @@ BATCH_TOKENS = 3000
 POOL_ROWS = 160
 REPORT_STEPS = 50
 SAVE_STEPS = 200
-PEAK_RATE = 1e-3
-SIDE_WEIGHT = 0.3  # of the alignment's losses
+PEAK_RATE = 1.2e-3
+SIDE_WEIGHT = 0.3  # of the side lessons' losses
 
 
 class Lessons:
@@ -92,6 +92,12 @@ class Run:
         if has_heard and not stored["has_heard"]:
             self.assistant.load_listener(material)  # until now it only read, and the listener has learnt meanwhile
 
+    def begin_layers(self) -> None:
+        """Keep what words, sights and speech have learnt to look like, and learn all else from the beginning."""
+        self.assistant.begin_layers()
+        self.optimizer = make_optimizer(self.assistant, self.alignment)
+        self.step, self.clock = 0, Clock(self.clock.minutes)
+
     def learn(self, rows: list[Row]) -> dict[str, float]:
         """Take one step at the rate of the hour."""
         for group in self.optimizer.param_groups:
@@ -108,20 +114,34 @@ class Run:
         self._latest.with_suffix(".new").replace(self._latest)
 
 
-def train(minutes: float, seed: int, folder: Path, material: Path, *, is_compiled: bool = False) -> None:
-    """Train, keeping `latest.pt` in `folder`."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to train."""
+
+    minutes: float = 12.0
+    seed: int = 0
+    folder: Path = DEFAULT_FOLDER
+    material: Path = Path(".vita/training")
+    is_compiled: bool = False  # 1.6 times as fast, after a minute of compiling
+    has_fresh_layers: bool = False  # continue with the tables, projector and adapter, but begin the layers again
+
+
+def train(options: Options) -> None:
+    """Train, keeping `latest.pt` in the folder."""
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    heard = load_heard(material)
-    log, averages, assistant = RunLog(folder), Averages(), Assistant(TINY)
+    torch.manual_seed(options.seed)
+    heard = load_heard(options.material)
+    log, averages, assistant = RunLog(options.folder), Averages(), Assistant(TINY)
     tokenizer = Tokenizer.from_file(TOKENIZER_PATH)
-    assistant.load_pretrained(material)
-    if is_compiled:
+    assistant.load_pretrained(options.material)
+    if options.is_compiled:
         assistant.compile_layers()
-    run = Run(assistant, Alignment(tokenizer, TINY.llm.hidden), folder, minutes)
-    run.resume(material, has_heard=heard is not None)
-    rng = random.Random(seed + run.step)
-    lessons = Lessons(load_seen(material), heard, tokenizer, rng)
+    run = Run(assistant, Alignment(tokenizer, TINY.llm.hidden), options.folder, options.minutes)
+    run.resume(options.material, has_heard=heard is not None)
+    if options.has_fresh_layers:
+        run.begin_layers()
+    rng = random.Random(options.seed + run.step)
+    lessons = Lessons(load_seen(options.material), heard, tokenizer, rng)
     while run.clock.share < 1:
         averages.add(**run.learn(lessons.batch()))
         if run.step % REPORT_STEPS == 0:
@@ -150,13 +170,14 @@ def train_step(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--material", type=Path, default=Path(".vita/training"))
     parser.add_argument("--compile", action="store_true", help="1.6 times as fast, after a minute of compiling")
-    options = parser.parse_args()
-    train(options.minutes, options.seed, options.folder, options.material, is_compiled=options.compile)
+    parser.add_argument("--fresh-layers", action="store_true", help="begin the language model's layers again")
+    given = parser.parse_args()
+    train(Options(given.minutes, given.seed, given.folder, given.material, given.compile, given.fresh_layers))
 
 
 if __name__ == "__main__":
