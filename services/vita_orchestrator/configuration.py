@@ -18,7 +18,7 @@ from vita_orchestrator.policy import Policy
 from vita_orchestrator.prompt import SYSTEM_PROMPT
 
 MAX_PREFIX_MS = 2000  # as much microphone audio as is kept from before an onset
-MAX_TILE_COUNT = 12
+MAX_TILE_COUNT = 12  # thumbnail not counted, as the model was trained
 
 
 def default_configuration(policy: Policy) -> SessionConfiguration:
@@ -37,7 +37,7 @@ def default_configuration(policy: Policy) -> SessionConfiguration:
         ),
         max_output_tokens=policy.max_output_tokens,
         temperature=0.0,
-        max_tile_count=policy.max_tile_count,
+        max_tile_count=policy.tile_count,
         is_paced=True,
     )
 

@@ -20,7 +20,7 @@ from vita.conversation.v1.item_pb2 import (
     Item,
     Role,
 )
-from vita.media.v1.media_pb2 import IMAGE_DETAIL_LOW, AudioClip, ImageFrame
+from vita.media.v1.media_pb2 import IMAGE_DETAIL_HIGH, IMAGE_DETAIL_LOW, AudioClip, ImageFrame
 from vita_sessions.session import Entry
 
 from vita_orchestrator.components import Embeddings, QueryState
@@ -120,7 +120,7 @@ def picture_part(picture: ImageFrame, turn: str, senses: Senses) -> Part:
 
 def picture_key(picture: ImageFrame) -> str:
     """Return a picture's key, which is its content, so that it stays placed when it joins an item."""
-    detail = "low" if picture.detail == IMAGE_DETAIL_LOW else "high"
+    detail = {IMAGE_DETAIL_LOW: "low", IMAGE_DETAIL_HIGH: "high"}.get(picture.detail, "auto")
     return f"image/{detail}/{digest(picture.content)}"
 
 

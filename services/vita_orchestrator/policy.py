@@ -20,7 +20,9 @@ class Policy:
     max_item_count: int = 1000  # a record stays readable in one go
     max_waiting_pictures: int = 4  # camera frames between turns: older ones are outdated
     max_output_tokens: int = 512
-    max_tile_count: int = 12  # thumbnail not counted, as the model was trained
+    tile_count: int = (
+        1  # of a picture whose sender says nothing: real-time use sees it whole, shrunk (docs/model.md, 1.4)
+    )
     answer_sample_rate_hz: int = 24_000
     max_audio_ms: int = 200  # of sound a message
     client_stall_s: float = 10.0  # a client that reads nothing for so long is gone

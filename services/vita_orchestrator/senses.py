@@ -13,10 +13,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from vita.media.v1.media_pb2 import IMAGE_DETAIL_LOW, AudioClip, ImageFrame
+from vita.media.v1.media_pb2 import IMAGE_DETAIL_HIGH, IMAGE_DETAIL_LOW, AudioClip, ImageFrame
 from vita_runtime import tracing
 
 from vita_orchestrator.components import Components, Embeddings
+from vita_orchestrator.configuration import MAX_TILE_COUNT
 from vita_orchestrator.context import RowSource
 from vita_orchestrator.hearing import Hearing
 from vita_orchestrator.history import Senses
@@ -67,7 +68,7 @@ class SessionSenses:
 
     def sight(self, picture: ImageFrame, new_patience: Callable[[], Patience]) -> RowSource:
         """Return a picture's rows, waited for with such patience."""
-        tiles = 1 if picture.detail == IMAGE_DETAIL_LOW else self._max_tile_count()
+        tiles = {IMAGE_DETAIL_LOW: 1, IMAGE_DETAIL_HIGH: MAX_TILE_COUNT}.get(picture.detail) or self._max_tile_count()
         return Sight(picture.content, tiles, self._components.vision_encoder, new_patience)
 
     def hear(self, item_id: str, sound: AudioClip) -> RowSource:
