@@ -40,14 +40,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/training-understanding.png"))
     options = parser.parse_args()
     mpl.use("Agg")
-    figure, axes = pyplot.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    figure, axes = pyplot.subplots(1, 4, figsize=(18, 4), layout="constrained")
     plot(axes[0], read_log(options.folder / "seeing/log.jsonl"), ("colour", "shape", "place"), "vision: cells right")
     listening = read_log(options.folder / "hearing/log.jsonl")
     plot(
         axes[1], listening, ("letters_stream", "words_stream", "wer_stream", "wer_full"), "hearing: CTC and word errors"
     )
-    plot(axes[2], read_log(options.folder / "answering/log.jsonl"), ("loss", "right"), "answering: loss, tokens right")
-    axes[2].set_yscale("log")
+    runs = ((axes[2], "answering_first_log.jsonl", "small first weights"), (axes[3], "answering/log.jsonl", "kept"))
+    for panel, name, title in runs:
+        if (options.folder / name).exists():
+            log = read_log(options.folder / name)
+            plot(panel, log, ("loss", "looks", "sights", "words"), f"answering: losses, {title}")
+            panel.set_ylim(0.02, 4)
+            panel.set_yscale("log")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.out, dpi=80)
 
