@@ -26,13 +26,8 @@ from vita_training.world.voices import HELD_OUT_VOICES, Voice, speak
 HELD_OUT_SEED = 20_261_122
 QUESTION_COUNT = 20
 SILENCE_S = 0.3
-EXAMPLE_SCENE = Scene(
-    (
-        Thing("red", "circle", "on the left"),
-        Thing("blue", "star", "on the right"),
-        Thing("yellow", "triangle", "at the top"),
-    )
-)
+# Two things: of three the present model often forgets one (training/LOG.md).
+EXAMPLE_SCENE = Scene((Thing("red", "circle", "on the left"), Thing("blue", "star", "on the right")))
 EXAMPLE_SIZE = (448, 336)
 # name, question; each is spoken by one held-out voice
 EXAMPLE_QUESTIONS = (
@@ -82,7 +77,8 @@ def make_examples(folder: Path) -> None:
     draw(EXAMPLE_SCENE, rng, EXAMPLE_SIZE).picture.save(folder / "shapes.png")
     for (name, question), voice in zip(EXAMPLE_QUESTIONS, itertools.cycle(HELD_OUT_VOICES[:1]), strict=False):
         write_wav(folder / f"{name}.wav", speak(question, Voice(*voice, 155, 50)))
-    write_wav(folder / "cough.wav", (cough(rng) * 32767).astype(np.int16))
+    if not (folder / "cough.wav").exists():  # the demo was tried with the committed one
+        write_wav(folder / "cough.wav", (cough(rng) * 32767).astype(np.int16))
 
 
 def main() -> None:
