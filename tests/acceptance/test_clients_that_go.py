@@ -123,8 +123,9 @@ async def test_the_work_for_a_client_that_vanishes_stops_within_a_second_in_ever
     async with vanishing(stack):
         assert metric(stack, "orchestrator", "vita_sessions") == 1
     await asyncio.to_thread(wait_until_idle, stack, IDLE_S + REPORT_S)
+    await asyncio.sleep(1.5 * REPORT_S)  # the last figures of work that is over may still be on their way
     put_out = await asyncio.to_thread(tokens, stack)
-    await asyncio.sleep(REPORT_S / 2)
+    await asyncio.sleep(1.5 * REPORT_S)
     assert await asyncio.to_thread(tokens, stack) == put_out, "an engine works on for nobody"
 
 
