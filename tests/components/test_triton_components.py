@@ -38,10 +38,16 @@ class TestTriton(ComponentLaws):
     """As every component."""
 
 
+def read_page(url: str) -> str:
+    """Return what stands at a URL."""
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return response.read().decode()
+
+
 async def sessions_of(stack: RunningStack, component: str) -> float:
     """What the model's own gauge says it holds."""
     url = f"http://{stack.address(component, 'metrics')}/metrics"
-    page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())
+    page = await asyncio.to_thread(read_page, url)
     lines = [line for line in page.splitlines() if line.startswith("vita_component_sessions{")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 

@@ -66,9 +66,7 @@ def test_training_rows_are_laid_out_as_splicing_says(tokenizer: Tokenizer) -> No
     always.random = lambda: 0.0  # the newline after a picture is now and then left out; not here
     clip = training.Clip(torch.ones(2 * len(SPEECH), 144), "what is it")
     picture = training.PictureRows(PICTURE, torch.zeros(len(PICTURE), 3, dtype=torch.long))
-    row = training.Splicer(tokenizer, lambda frames: frames // 2).row(
-        turns, [clip, None], [picture], always
-    )
+    row = training.Splicer(tokenizer, lambda frames: frames // 2).row(turns, [clip, None], [picture], always)
     ids = list(row.ids)
     for start, rows in [*((start, PICTURE) for start, _ in row.pictures), *((start, SPEECH) for start, _ in row.clips)]:
         assert ids[start : start + len(rows)] == [0] * len(rows)
