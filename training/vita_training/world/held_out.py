@@ -26,8 +26,13 @@ from vita_training.world.voices import HELD_OUT_VOICES, Voice, speak
 HELD_OUT_SEED = 20_261_122
 QUESTION_COUNT = 20
 SILENCE_S = 0.3
-# Two things: of three the present model often forgets one (training/LOG.md).
-EXAMPLE_SCENE = Scene((Thing("red", "circle", "on the left"), Thing("blue", "star", "on the right")))
+EXAMPLE_SCENE = Scene(
+    (
+        Thing("red", "circle", "on the left"),
+        Thing("blue", "star", "on the right"),
+        Thing("yellow", "triangle", "at the top"),
+    )
+)
 EXAMPLE_SIZE = (448, 336)
 # name, question; each is spoken by one held-out voice
 EXAMPLE_QUESTIONS = (
