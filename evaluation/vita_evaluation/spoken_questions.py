@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,8 +21,11 @@ from vita_evaluation.question_set import HELD_OUT, SpokenQuestion, is_right, loa
 SYSTEM_PROMPT_PATH = Path("training/SYSTEM_PROMPT.txt")
 REQUEST_DEADLINE_S = 60
 
+Ask = Callable[[SpokenQuestion], str]
 
-def ask_offline(checkpoint: Path, system_prompt: str) -> Callable[[SpokenQuestion], str]:
+
+@contextmanager
+def ask_offline(checkpoint: Path, system_prompt: str) -> Iterator[Ask]:
     """Ask each question of the modules, each in a new conversation; noise is written as "(noise)"."""
     assistant = OfflineAssistant(checkpoint, system_prompt)
 
@@ -31,12 +35,12 @@ def ask_offline(checkpoint: Path, system_prompt: str) -> Callable[[SpokenQuestio
         answer = assistant.ask(samples=read_wav(question.wav), picture=picture)
         return "(noise)" if answer.state == "noise" else answer.text
 
-    return ask
+    yield ask
 
 
-def ask_stack(url: str, key: str) -> Callable[[SpokenQuestion], str]:
-    """Ask each question by `POST /v1/chat/completions`."""
-    client = httpx.Client(base_url=url, timeout=REQUEST_DEADLINE_S)
+@contextmanager
+def ask_stack(url: str, key: str) -> Iterator[Ask]:
+    """Ask each question by `POST /v1/chat/completions`, on one connection that ends with the block."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def ask(question: SpokenQuestion) -> str:
@@ -47,11 +51,12 @@ def ask_stack(url: str, key: str) -> Callable[[SpokenQuestion], str]:
             content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}})
         content.append({"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}})
         body = {"model": "vita-tiny", "messages": [{"role": "user", "content": content}]}
-        response = client.post("/v1/chat/completions", json=body, headers=headers)
+        response = client.post("/v1/chat/completions", json=body)
         response.raise_for_status()
         return response.json()["choices"][0]["message"]["content"] or "(noise)"
 
-    return ask
+    with httpx.Client(base_url=url, timeout=REQUEST_DEADLINE_S, headers=headers) as client:
+        yield ask
 
 
 def main() -> None:
@@ -63,13 +68,14 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0.5)
     options = parser.parse_args()
     prompt = SYSTEM_PROMPT_PATH.read_text(encoding="utf-8").strip()
-    ask = ask_stack(options.url, options.key) if options.url else ask_offline(options.checkpoint, prompt)
+    asking = ask_stack(options.url, options.key) if options.url else ask_offline(options.checkpoint, prompt)
     questions, right = load_questions(options.set), 0
-    for question in questions:
-        said = ask(question)
-        right += is_right(question.expected, said)
-        mark = "right" if is_right(question.expected, said) else "WRONG"
-        print(f"{mark}  {question.text}  →  {said}" + ("" if mark == "right" else f"  (not: {question.expected})"))
+    with asking as ask:
+        for question in questions:
+            said = ask(question)
+            right += is_right(question.expected, said)
+            mark = "right" if is_right(question.expected, said) else "WRONG"
+            print(f"{mark}  {question.text}  →  {said}" + ("" if mark == "right" else f"  (not: {question.expected})"))
     print(json.dumps({"set": options.set.name, "questions": len(questions), "right": right}))
     raise SystemExit(0 if right >= options.least * len(questions) else 1)
 

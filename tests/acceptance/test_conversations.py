@@ -59,8 +59,9 @@ async def test_the_shipped_example_is_answered_rightly(stack: RunningStack, trai
 
 
 def test_half_of_the_held_out_questions_are_answered_rightly(stack: RunningStack, trained: None) -> None:
-    ask_one, questions = ask_stack(stack.url, ""), load_questions(HELD_OUT)
-    answers = [(question, ask_one(question)) for question in questions]
+    questions = load_questions(HELD_OUT)
+    with ask_stack(stack.url, "") as ask_one:
+        answers = [(question, ask_one(question)) for question in questions]
     wrong = [f"{one.text} → {said} (not: {one.expected})" for one, said in answers if not is_right(one.expected, said)]
     print(f"{len(questions) - len(wrong)} of {len(questions)} right; wrong:", *wrong, sep="\n  ")
     assert len(questions) - len(wrong) >= LEAST_RIGHT

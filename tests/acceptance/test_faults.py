@@ -1,7 +1,8 @@
 """Kill drills: every process of a stack is killed in the middle of turns; docs/reliability.md has the figures.
 
 Promised on an idle machine: the turn completes, or ends with a clear error within 3 s of the loss; the next turn is
-right within 10 s of it. What is asserted leaves a slow machine some room; what was measured is printed as a table.
+right within 10 s of the loss, or of the end of a turn that was completed in spite of it (its sound alone lasts 7 s, and
+nobody asks on before). What was measured is printed as a table.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ slow_machine = pytest.mark.timeout(400)
 QUESTION = "What color is the star?"
 LONG_QUESTION = "Please describe the picture."
 SPOKEN = EXAMPLES / "describe.wav"
-ERROR_S = 3.0 + 1.0  # promised, and room for a slow machine
-RECOVERY_S = 100.0  # 10 s are promised; beside two trainings a Triton was seen to start in 75 s
+ERROR_S = 3.0
+RECOVERY_S = 10.0
 MOMENTS = ("hearing", "thinking", "speaking")
+ANSWERED = ("completed", "incomplete")
 
 _rows: list[str] = []
 
@@ -57,20 +59,24 @@ class Drill:
     moment: str
     killed_s: float = 0.0
 
-    def record(self, answer: Answer, recovered_s: float) -> None:
-        """Take down a row of the table."""
-        ended_s = (answer.done_s or time.monotonic()) - self.killed_s
+    def record(self, answer: Answer, recovered_s: float) -> float:
+        """Take down a row of the table; return how long the next turn took to be right, in seconds."""
+        ended_s = answer.done_s or time.monotonic()
+        asked_on_s = ended_s if answer.status in ANSWERED else self.killed_s
+        recovery_s = recovered_s - max(asked_on_s, self.killed_s)
         _rows.append(
-            f"| {self.part} | {self.moment} | {answer.status} | {max(0.0, ended_s):.1f} s "
-            f"| {recovered_s - self.killed_s:.1f} s |"
+            f"| {self.part} | {self.moment} | {answer.status} | {max(0.0, ended_s - self.killed_s):.1f} s "
+            f"| {recovered_s - self.killed_s:.1f} s | {recovery_s:.1f} s |"
         )
+        return recovery_s
 
 
 @pytest.fixture(scope="module", autouse=True)
 def table() -> Iterator[None]:
     """Print what was measured."""
     yield
-    print("\n| part | killed while | that turn | ended after | next right answer after |\n|---|---|---|---|---|")
+    print("\n| part | killed while | that turn | ended after | next right answer after | of which recovery |")
+    print("|---|---|---|---|---|---|")
     print("\n".join(_rows))
 
 
@@ -118,7 +124,7 @@ async def right_answer(client: RealtimeClient, remembered: list[str], expected: 
         answer = await ended(client, count)
         if answer is None:
             continue
-        if answer.status in ("completed", "incomplete"):
+        if answer.status in ANSWERED:
             assert answer.text == expected
             assert answer.audio_ms > 0
             assert answer.done_s
@@ -144,7 +150,7 @@ async def expected(well: RunningStack, longest: int) -> str:
         await ask(client, QUESTION, PICTURE)
         await follow_up(client)
         answer = await client.wait_for_answer(lambda one: one.is_done, since=1, timeout_s=ANSWER_S)
-        assert answer.status in ("completed", "incomplete"), answer.problem
+        assert answer.status in ANSWERED, answer.problem
         return answer.text
 
 
@@ -201,7 +207,7 @@ async def test_a_killed_triton_costs_at_most_one_turn(
         if component != "llm":  # the others' text needs none of them
             assert (await ask(other, "Thank you.")).text, "somebody else's turn was lost"
         recovered_s = await right_answer(client, remembered, expected)
-        drill.record(answer, recovered_s)
+        recovery_s = drill.record(answer, recovered_s)
         assert [await transcript(client, item) for item in remembered[-1:]] == [first.text], "the history has changed"
         assert (await ask(other, "Thank you.")).text, "somebody else's conversation was lost"
     if answer.status == "failed":
@@ -209,8 +215,8 @@ async def test_a_killed_triton_costs_at_most_one_turn(
         assert answer.problem
         assert (answer.done_s or 0.0) - asked_s <= ERROR_S
     else:
-        assert answer.status in ("completed", "incomplete")
-    assert recovered_s - drill.killed_s <= RECOVERY_S
+        assert answer.status in ANSWERED
+    assert recovery_s <= RECOVERY_S
 
 
 @slow_machine
@@ -231,7 +237,7 @@ async def test_a_killed_orchestrator_is_reconnected_to_with_the_history(
             assert answer.status == "failed"
             assert answer.problem
         recovered_s = await right_answer(client, remembered, expected)
-        drill.record(client.answers[1], recovered_s)
+        assert drill.record(client.answers[1], recovered_s) <= RECOVERY_S
         assert await transcript(client, remembered[-1]) == first.text
         session_id = client.session_id
     await resume_elsewhere(well, session_id, remembered[-1], first.text)
@@ -281,9 +287,9 @@ async def test_without_redis_running_turns_finish_and_new_sessions_are_refused(
                     pass
             answer = await ended(client, 1)
         assert answer
-        assert answer.status in ("completed", "incomplete")
+        assert answer.status in ANSWERED
         recovered_s = await right_answer(client, remembered, expected)
-        _rows.append(f"| redis | speaking | {answer.status} | — | {recovered_s - killed_s:.1f} s |")
+        _rows.append(f"| redis | speaking | {answer.status} | — | {recovered_s - killed_s:.1f} s | — |")
     eventually(lambda: well.part("redis")["state"] == "healthy", "Redis is back")
     async with session(well, max_output_tokens=longest) as client:
         assert (await ask(client, QUESTION, PICTURE)).text
