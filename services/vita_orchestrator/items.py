@@ -80,8 +80,8 @@ class Items:
             return
         item = Item(item_id=self._new_id("item"), role=ROLE_USER, status=ITEM_STATUS_COMPLETED)
         item.parts.extend(ContentPart(image=picture) for picture in pictures)
-        pictures.clear()
         await self.add(item, turn_id)
+        pictures.clear()
 
     async def forget_question(self) -> None:
         """Remove what was said at the end of the conversation: it was noise. Pictures and words beside it stay."""

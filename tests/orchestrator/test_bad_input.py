@@ -124,7 +124,9 @@ async def test_an_answer_that_cannot_begin_in_a_full_conversation_is_refused_and
         await talk.say(image=picture())
         await talk.say(create_response=wire.CreateResponse())
         await talk.until("failure")
-        await talk.say(delete_item=wire.DeleteItem(item_id=talk.session.entries[0].item.item_id))
+        for entry in talk.session.entries[:2]:
+            await talk.say(delete_item=wire.DeleteItem(item_id=entry.item.item_id))
         await talk.ask("And now?")
         await talk.until("response_done", 2)
+        assert talk.context()[-2] == ("user", "▪" * 16 + "\nAnd now?"), "the picture still waited"
     assert talk.failures() == ["BAD_INPUT"]
