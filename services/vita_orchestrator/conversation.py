@@ -187,7 +187,7 @@ class Conversation:
         Raises:
             ResponseActive, Draining: not now.
             OutOfOrder: there is nothing to answer, or the user is speaking.
-            BadInput: the answer's own settings are wrong.
+            BadInput: the answer's own settings are wrong, or the record has no room for its words.
         """
         desk, asked_s = self._desk, self._desk.now()
         if self.is_draining:
@@ -197,6 +197,7 @@ class Conversation:
         configuration = changed(desk.configuration, request.configuration, desk.policy)
         if not has_question(desk.session.entries) and not self._listening.pictures:
             raise OutOfOrder("there is nothing to answer")
+        desk.items.check_room("create_response")
         await self._act(Event.ASKED)
         try:
             await self.place_pictures()

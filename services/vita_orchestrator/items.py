@@ -36,6 +36,7 @@ class Items:
         """Add a client's item and say so. Raises BadInput, AlreadyExists, NotFound."""
         item = Item()
         item.CopyFrom(request.item)
+        item.DiscardUnknownFields()  # no limit sees them
         check_item(item, self._policy)
         item.item_id = item.item_id or self._new_id("item")
         item.status = ITEM_STATUS_COMPLETED
@@ -43,12 +44,25 @@ class Items:
         return item
 
     async def add(self, item: Item, turn_id: str, previous_item_id: str = "") -> str:
-        """Add an item and say so; return the id of the one before it."""
+        """Add an item and say so; return the id of the one before it. Raises BadInput: there is no room for it."""
+        entry = Entry(item, turn_id)
         if len(self._session.entries) >= self._policy.max_item_count:
             raise BadInput("item", "one too many", limit=f"{self._policy.max_item_count} items")
-        previous = self._session.add(Entry(item, turn_id), previous_item_id)
+        self.check_room("item", entry.words_byte_count)
+        previous = self._session.add(entry, previous_item_id)
         await self._outbox.send(wire.ItemAdded(item=bare(item), previous_item_id=previous), turn_id)
         return previous
+
+    def check_room(self, field: str, byte_count: int = 0) -> None:
+        """Raise BadInput if the record has no room for that many bytes more that are not media.
+
+        The record drops media to stay small, and never words: words that do not fit must not get in.
+        """
+        size, limit = self._session.words_byte_count + byte_count, self._policy.max_words_bytes
+        if size > limit:
+            raise BadInput(
+                field, "the conversation's words are too many", value=f"{size} bytes", limit=f"{limit} bytes"
+            )
 
     async def delete(self, item_id: str) -> None:
         """Remove an item and say so. Raises NotFound; OutOfOrder: it is the answer in progress."""

@@ -17,6 +17,7 @@ class Policy:
     max_utterance_ms: int = 120_000  # the speech encoder's positions end at 200 s
     max_picture_bytes: int = 8 * 2**20  # as much as a whole record may hold
     max_text_bytes: int = 64 * 2**10  # twice what the full-size context holds
+    max_words_bytes: int = 7 * 2**20  # of all items; a record holds 8 MiB, and one longest answer is a few KB
     max_item_count: int = 1000  # a record stays readable in one go
     max_waiting_pictures: int = 4  # camera frames between turns: older ones are outdated
     max_output_tokens: int = 512

@@ -16,6 +16,8 @@ from vita.conversation.v1.item_pb2 import ITEM_STATUS_INCOMPLETE, ContentPart, I
 from vita_runtime.errors import AlreadyExists, BadInput, NotFound
 
 MAX_BYTES = 8 * 2**20  # of a whole record; a save must stay far below a turn's length
+ITEM_BYTES = 128  # an item's id (64 characters at most), role and status, and their tags
+PART_BYTES = 64  # likewise a part's kind, encoding, rate, size and time
 SOUND_TURNS = 8  # turns whose sound is kept: as far back as a context rebuilt from the record hears, not only reads
 
 
@@ -47,6 +49,12 @@ class Entry:
     def byte_count(self) -> int:
         """Bytes of the item, media included."""
         return self.item.ByteSize()
+
+    @property
+    def words_byte_count(self) -> int:
+        """Bytes of the item without its media, or a few more; media are not looked at, they are large."""
+        words = (part.audio.transcript if part.HasField("audio") else part.text for part in self.item.parts)
+        return ITEM_BYTES + sum(PART_BYTES + len(text.encode()) for text in words)
 
 
 @dataclass(slots=True)
@@ -119,6 +127,11 @@ class Session:
     def byte_count(self) -> int:
         """Bytes of all items, media included."""
         return sum(entry.byte_count for entry in self.entries)
+
+    @property
+    def words_byte_count(self) -> int:
+        """Bytes of all items without media, at most: what `evict` cannot drop."""
+        return sum(entry.words_byte_count for entry in self.entries)
 
     def evict(self, max_bytes: int = MAX_BYTES, sound_turns: int = SOUND_TURNS) -> None:
         """Drop sound older than the last turns, then the oldest sound, then the oldest pictures, until it fits.

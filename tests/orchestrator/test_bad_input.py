@@ -17,6 +17,9 @@ from vita.media.v1.media_pb2 import (
     AudioClip,
     ImageFrame,
 )
+from vita_orchestrator.configuration import default_configuration
+from vita_orchestrator.policy import Policy
+from vita_sessions.session import Entry, Session
 
 from tests.fakes.components import FakeComponents
 from tests.orchestrator.talk import clip, picture, talking
@@ -115,6 +118,32 @@ async def test_an_utterance_without_end_is_ended_at_the_limit() -> None:
         await talk.speak((VOICE, 3200))
         await talk.until("response_done")
     assert len(talk.all("audio_committed")) >= 1
+
+
+async def test_words_that_the_record_cannot_hold_are_refused_when_they_come_and_it_can_always_be_saved() -> None:
+    text = "x" * 65_000
+    entries = [Entry(Item(item_id=f"q{i}", role=ROLE_USER, parts=[ContentPart(text=text)])) for i in range(112)]
+    session = Session("sess_1", "tenant", default_configuration(Policy()), entries=entries)
+    fakes = FakeComponents.answering("Yes.", capacity=20_000)
+    async with talking(fakes, session=session) as talk:
+        await talk.say("e9", **item(ContentPart(text=text)))
+        failure = await talk.until("failure")
+        session.evict()
+        await talk.ask("Hello?")
+        await talk.until("response_done")
+    assert talk.failures() == ["BAD_INPUT"]
+    assert failure.event.failure.client_event_id == "e9"
+    assert f"{7 * 2**20} bytes" in str(failure.event.failure.status)
+    assert talk.text() == "Yes."
+
+
+async def test_an_answer_that_the_record_could_not_hold_does_not_begin() -> None:
+    async with talking(FakeComponents.answering("Yes."), max_words_bytes=250) as talk:
+        await talk.ask("Hello?")
+        await talk.until("response_done")
+        await talk.say(create_response=wire.CreateResponse())
+        await talk.until("failure")
+    assert talk.failures() == ["BAD_INPUT"]
 
 
 async def test_an_answer_that_cannot_begin_in_a_full_conversation_is_refused_and_the_session_goes_on() -> None:

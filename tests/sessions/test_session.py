@@ -6,15 +6,16 @@ import pytest
 from vita.conversation.v1.item_pb2 import (
     ITEM_STATUS_COMPLETED,
     ITEM_STATUS_INCOMPLETE,
+    ROLE_USER,
     ContentPart,
     Item,
     ToolCall,
     ToolResult,
 )
-from vita.media.v1.media_pb2 import AudioClip, ImageFrame
+from vita.media.v1.media_pb2 import IMAGE_DETAIL_HIGH, IMAGE_ENCODING_JPEG, AudioClip, ImageFrame
 from vita_runtime.errors import AlreadyExists, BadInput, NotFound
 from vita_sessions.record import decode, encode
-from vita_sessions.session import Entry, Mark, Session
+from vita_sessions.session import Entry, Mark, Session, drop_media, media_of
 
 from tests.sessions.laws import a_session
 
@@ -121,3 +122,17 @@ def test_media_that_are_held_are_not_written_again_and_those_dropped_are_not_nam
 
 def test_the_head_holds_no_media() -> None:
     assert len(encode(a_session()).head) < 1000
+
+
+def test_what_is_counted_as_words_is_never_less_than_what_remains_without_media() -> None:
+    session = a_session()
+    picture = ImageFrame(content=b"x" * 5000, encoding=IMAGE_ENCODING_JPEG, detail=IMAGE_DETAIL_HIGH)
+    item = Item(item_id="i" * 64, role=ROLE_USER, status=ITEM_STATUS_COMPLETED)
+    item.parts.extend([*[ContentPart(image=picture)] * 64, ContentPart(text="红" * 500)])
+    session.add(Entry(item))
+    session.add(spoken("s", 1, 3000))
+    counted = session.words_byte_count
+    for entry in session.entries:
+        for part in filter(media_of, entry.item.parts):
+            drop_media(part)
+    assert session.byte_count <= counted <= session.byte_count + 70 * 64 + 4 * 128
