@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 LONGEST_MODEL = 60  # lines of a model.py: tensors in, one engine call, tensors out; the rest belongs in vita15
 LONGEST_FILE = 300  # lines
-CODE = ("vita15", "gateway", "services", "runtime", "cli", "model_repo", "training", "evaluation", "scripts")
+CODE = ("vita15", "gateway", "services", "runtime", "replay", "cli", "model_repo", "training", "evaluation", "scripts")
 LARGEST_CHECKPOINT = 30 << 20  # bytes, all components together
 
 

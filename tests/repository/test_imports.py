@@ -20,15 +20,22 @@ ALLOWED = {
     "vita15": (),
     "vita_runtime": (),
     "vita_gateway": ("vita", "vita_runtime"),
-    "vita_orchestrator": ("vita", "vita_runtime", "vita_sessions", "vita_rollout.policy"),
-    "vita_components": ("vita_runtime", "vita_orchestrator.components"),  # it implements the orchestrator's Protocols
+    "vita_orchestrator": ("vita", "vita_runtime", "vita_sessions", "vita_recordings", "vita_rollout.policy"),
+    # It implements the orchestrator's Protocols, and notes what passes.
+    "vita_components": ("vita", "vita_runtime", "vita_orchestrator.components", "vita_recordings.tape"),
     "vita_sessions": ("vita", "vita_runtime"),
+    "vita_recordings": ("vita", "vita_runtime"),
     "vita_rollout": ("vita", "vita_runtime"),
-    "vita_cli": ("vita", "vita_runtime"),
+    # A replay is the orchestrator itself, between recorded components and a recorded client.
+    "vita_replay": ("vita", "vita_runtime", "vita_recordings", "vita_sessions", "vita_components", "vita_orchestrator"),
+    "vita_cli": ("vita", "vita_runtime", "vita_replay"),
     "model_repo": ("vita15", "vita_runtime"),
     "vita_training": ("vita15",),
     # The latency bench does by itself, one after another, the stages that the orchestrator overlaps.
-    "vita_evaluation": ("vita15", "vita", "vita_runtime", "vita_components", "vita_orchestrator"),
+    "vita_evaluation": (
+        *("vita15", "vita", "vita_runtime", "vita_components", "vita_orchestrator"),
+        *("vita_sessions", "vita_recordings", "vita_replay"),
+    ),
 }
 WIRING = {"services/vita_orchestrator/main.py": ("vita_components",)}  # implementations are chosen in main only
 
@@ -39,6 +46,8 @@ FOLDERS = {
     "vita_orchestrator": "services/vita_orchestrator",
     "vita_components": "services/vita_components",
     "vita_sessions": "services/vita_sessions",
+    "vita_recordings": "services/vita_recordings",
+    "vita_replay": "replay/vita_replay",
     "vita_rollout": "services/vita_rollout",
     "vita_cli": "cli/vita_cli",
     "model_repo": "model_repo",
@@ -50,7 +59,7 @@ FOLDERS = {
 ONLY_IN = {
     "torch": ("vita15/", "model_repo/", "training/", "evaluation/"),
     "transformers": ("vita15/", "model_repo/", "training/", "evaluation/"),
-    "tritonclient": ("services/vita_components/triton.py",),
+    "tritonclient": ("services/vita_components/triton.py", "replay/vita_replay/kserve.py"),
     "redis": ("services/vita_sessions/redis_store.py", "gateway/vita_gateway/quotas.py"),
     "kubernetes": ("services/vita_rollout/controller.py", "services/vita_components/pool.py"),
     "triton_python_backend_utils": ("runtime/vita_runtime/",),
@@ -144,6 +153,6 @@ def test_the_model_knows_no_server_and_no_environment() -> None:
 
 
 def test_every_folder_of_code_is_in_the_table() -> None:
-    roots = {path.parent.name for folder in ("gateway", "services", "runtime", "cli", "training", "evaluation")
+    roots = {path.parent.name for folder in ("gateway", "services", "runtime", "replay", "cli", "training", "evaluation")
              for path in (ROOT / folder).glob("vita_*/__init__.py")}  # fmt: skip
     assert roots <= set(ALLOWED)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy, so that nothing is left in the checkout."""
     copy = tmp_path_factory.mktemp("source") / "vita"
-    roots = ("gen", "vita15", "gateway", "services", "runtime", "cli", "training", "evaluation")
+    roots = ("gen", "vita15", "gateway", "services", "runtime", "replay", "cli", "training", "evaluation")
     listing = ["git", "ls-files", "-co", "--exclude-standard", "pyproject.toml", "README.md", "LICENSE", *roots]
     files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in files:

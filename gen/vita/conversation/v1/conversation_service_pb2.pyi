@@ -1,11 +1,12 @@
 from google.rpc import status_pb2 as _status_pb2
 from vita.conversation.v1 import item_pb2 as _item_pb2
 from vita.media.v1 import media_pb2 as _media_pb2
+from vita.recording.v1 import recording_pb2 as _recording_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -48,7 +49,7 @@ RESPONSE_OUTCOME_LENGTH: ResponseOutcome
 RESPONSE_OUTCOME_FAILED: ResponseOutcome
 
 class ConverseRequest(_message.Message):
-    __slots__ = ("open", "audio", "image", "interrupt", "configure", "commit_audio", "clear_audio", "create_item", "delete_item", "retrieve_item", "truncate_item", "create_response", "report_playback", "client_event_id")
+    __slots__ = ("open", "audio", "image", "interrupt", "configure", "commit_audio", "clear_audio", "create_item", "delete_item", "retrieve_item", "truncate_item", "create_response", "report_playback", "client_records", "client_event_id")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +63,7 @@ class ConverseRequest(_message.Message):
     TRUNCATE_ITEM_FIELD_NUMBER: _ClassVar[int]
     CREATE_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     REPORT_PLAYBACK_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_RECORDS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     open: Open
     audio: _media_pb2.AudioChunk
@@ -76,8 +78,9 @@ class ConverseRequest(_message.Message):
     truncate_item: TruncateItem
     create_response: CreateResponse
     report_playback: ReportPlayback
+    client_records: ClientRecords
     client_event_id: str
-    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., audio: _Optional[_Union[_media_pb2.AudioChunk, _Mapping]] = ..., image: _Optional[_Union[_media_pb2.ImageFrame, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., configure: _Optional[_Union[Configure, _Mapping]] = ..., commit_audio: _Optional[_Union[CommitAudio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., create_item: _Optional[_Union[CreateItem, _Mapping]] = ..., delete_item: _Optional[_Union[DeleteItem, _Mapping]] = ..., retrieve_item: _Optional[_Union[RetrieveItem, _Mapping]] = ..., truncate_item: _Optional[_Union[TruncateItem, _Mapping]] = ..., create_response: _Optional[_Union[CreateResponse, _Mapping]] = ..., report_playback: _Optional[_Union[ReportPlayback, _Mapping]] = ..., client_event_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., audio: _Optional[_Union[_media_pb2.AudioChunk, _Mapping]] = ..., image: _Optional[_Union[_media_pb2.ImageFrame, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., configure: _Optional[_Union[Configure, _Mapping]] = ..., commit_audio: _Optional[_Union[CommitAudio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., create_item: _Optional[_Union[CreateItem, _Mapping]] = ..., delete_item: _Optional[_Union[DeleteItem, _Mapping]] = ..., retrieve_item: _Optional[_Union[RetrieveItem, _Mapping]] = ..., truncate_item: _Optional[_Union[TruncateItem, _Mapping]] = ..., create_response: _Optional[_Union[CreateResponse, _Mapping]] = ..., report_playback: _Optional[_Union[ReportPlayback, _Mapping]] = ..., client_records: _Optional[_Union[ClientRecords, _Mapping]] = ..., client_event_id: _Optional[str] = ...) -> None: ...
 
 class ConverseResponse(_message.Message):
     __slots__ = ("sequence_number", "turn_id", "opened", "text_delta", "answer_audio", "configured", "speech_started", "speech_stopped", "audio_committed", "audio_cleared", "item_added", "item_deleted", "item_retrieved", "item_truncated", "response_started", "query_judged", "response_done", "output_held", "output_released", "failure", "session_ending")
@@ -162,26 +165,30 @@ class SessionConfiguration(_message.Message):
     def __init__(self, instructions: _Optional[str] = ..., modality: _Optional[_Union[Modality, str]] = ..., turn_detection: _Optional[_Union[TurnDetection, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., max_tile_count: _Optional[int] = ..., is_paced: _Optional[bool] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("session_id", "tenant_id", "configuration", "is_ephemeral")
+    __slots__ = ("session_id", "tenant_id", "configuration", "is_ephemeral", "recording")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     IS_EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     tenant_id: str
     configuration: SessionConfiguration
     is_ephemeral: bool
-    def __init__(self, session_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., configuration: _Optional[_Union[SessionConfiguration, _Mapping]] = ..., is_ephemeral: _Optional[bool] = ...) -> None: ...
+    recording: _recording_pb2.Form
+    def __init__(self, session_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., configuration: _Optional[_Union[SessionConfiguration, _Mapping]] = ..., is_ephemeral: _Optional[bool] = ..., recording: _Optional[_Union[_recording_pb2.Form, str]] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("session_id", "is_resumed", "configuration")
+    __slots__ = ("session_id", "is_resumed", "configuration", "recording")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     IS_RESUMED_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     is_resumed: bool
     configuration: SessionConfiguration
-    def __init__(self, session_id: _Optional[str] = ..., is_resumed: _Optional[bool] = ..., configuration: _Optional[_Union[SessionConfiguration, _Mapping]] = ...) -> None: ...
+    recording: _recording_pb2.Form
+    def __init__(self, session_id: _Optional[str] = ..., is_resumed: _Optional[bool] = ..., configuration: _Optional[_Union[SessionConfiguration, _Mapping]] = ..., recording: _Optional[_Union[_recording_pb2.Form, str]] = ...) -> None: ...
 
 class Configure(_message.Message):
     __slots__ = ("configuration",)
@@ -261,6 +268,16 @@ class ReportPlayback(_message.Message):
     response_id: str
     played_ms: int
     def __init__(self, response_id: _Optional[str] = ..., played_ms: _Optional[int] = ...) -> None: ...
+
+class ClientRecords(_message.Message):
+    __slots__ = ("records", "sent_ns", "response_id")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SENT_NS_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[_recording_pb2.Record]
+    sent_ns: int
+    response_id: str
+    def __init__(self, records: _Optional[_Iterable[_Union[_recording_pb2.Record, _Mapping]]] = ..., sent_ns: _Optional[int] = ..., response_id: _Optional[str] = ...) -> None: ...
 
 class SpeechStarted(_message.Message):
     __slots__ = ("item_id", "audio_start_ms")
