@@ -153,6 +153,6 @@ def test_the_model_knows_no_server_and_no_environment() -> None:
 
 
 def test_every_folder_of_code_is_in_the_table() -> None:
-    roots = {path.parent.name for folder in ("gateway", "services", "runtime", "replay", "cli", "training", "evaluation")
-             for path in (ROOT / folder).glob("vita_*/__init__.py")}  # fmt: skip
+    folders = ("gateway", "services", "runtime", "replay", "cli", "training", "evaluation")
+    roots = {path.parent.name for folder in folders for path in (ROOT / folder).glob("vita_*/__init__.py")}
     assert roots <= set(ALLOWED)
