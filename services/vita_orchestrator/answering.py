@@ -17,7 +17,7 @@ from vita_orchestrator.components import Components, FinishReason, GenerationEnd
 from vita_orchestrator.context import ContextKeeper, Plan
 from vita_orchestrator.measures import STAGE, stage
 from vita_orchestrator.patience import Clock, Patience
-from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks, position_at
+from vita_orchestrator.playback import NEVER_MS, Playback, Spoken, marks
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.speakable import Clause, ClauseCutter
 from vita_orchestrator.speaking import (
@@ -61,7 +61,6 @@ class Answer:
     playback: Playback
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     text: str = ""
-    pieces: list[Piece] = field(default_factory=list[Piece])
     clauses: list[Spoken] = field(default_factory=list[Spoken])
     made_ms: int = 0  # sound made, sent or not
     is_whole: bool = False
@@ -69,10 +68,10 @@ class Answer:
     stage_times: wire.StageTimes = field(default_factory=wire.StageTimes)
 
     def marks(self) -> list[Mark]:
-        """Tie its words to its sound and to the context; words without sound count as heard when they are out."""
+        """Tie its words to its sound; words without sound count as heard when they are out."""
         if not self.is_spoken:
-            return [Mark(len(self.text), 0, position_at(len(self.text), self.pieces))] if self.text else []
-        return marks(self.text, self.clauses, self.pieces, end_ms=self.made_ms if self.is_whole else NEVER_MS)
+            return [Mark(len(self.text), 0)] if self.text else []
+        return marks(self.text, self.clauses, end_ms=self.made_ms if self.is_whole else NEVER_MS)
 
 
 Send = Callable[[Answer, Message], Awaitable[None]]
@@ -153,17 +152,10 @@ class Answering:
 
     async def _thought(self, thought: Thought, cutter: ClauseCutter, clauses: Channel[Clause]) -> None:
         answer = self.answer
-        if answer.pieces and answer.pieces[-1].text_end > thought.text_end:
-            answer.pieces.clear()  # a replacement writes again, and its context stands where it stands
-        if answer.pieces and answer.pieces[-1].text_end == thought.text_end:
-            answer.pieces.pop()
-        answer.pieces.append(Piece(thought.text_end, thought.position))
-        if not thought.delta:
-            return
-        answer.text += thought.delta
+        answer.text += thought.text
         self._first("first_text_ms", "llm_first_text")
-        await self._send(answer, wire.TextDelta(response_id=answer.response_id, text=thought.delta))
-        await self._put(clauses, cutter.feed(thought.delta))
+        await self._send(answer, wire.TextDelta(response_id=answer.response_id, text=thought.text))
+        await self._put(clauses, cutter.feed(thought.text))
 
     async def _put(self, clauses: Channel[Clause], cut: list[Clause]) -> None:
         if self.answer.is_spoken:

@@ -5,6 +5,10 @@ and where each ends, keeps the longest prefix that still fits the list, forgets 
 One rule thus serves new items, deleted and cut ones, changed instructions, a resumed session and a lost replica (whose
 prefix is empty). What a generation wrote is placed by `keep`; what nobody keeps is forgotten at the next step.
 
+Only a whole answer is kept as it was generated. Of one that was cut the record has words, and the tokens of those words
+need not be the ones that were generated: pieces of text end elsewhere than words do. So its words are appended as a
+replay would append them, and every replica goes on from the same context.
+
 Overflow: when a part does not fit, or the answer would not, the oldest whole turns are forgotten until a quarter of the
 context is free, system text excepted. If the last turn alone does not fit, ContextFull is raised.
 """
@@ -129,17 +133,14 @@ class ContextKeeper:
                         self._written = event.position
                     yield event
 
-    def keep(self, key: str, turn: str, position: int) -> None:
-        """What the answer wrote up to `position` belongs to the conversation, as the part `key`; the rest does not.
-
-        Words that a lost context wrote, and its replacement has not yet written again, are appended by the next step.
-        """
+    def keep(self, key: str, turn: str) -> None:
+        """The answer is whole, and all it wrote belongs to the conversation, as the part `key`."""
         self._is_answer_open = False
-        if self._context is not None and self.position < position <= self._written:
-            self._placed.append(Placed(key, turn, self.position, position))
+        if self._context is not None and self.position < self._written:
+            self._placed.append(Placed(key, turn, self.position, self._written))
 
     def discard(self) -> None:
-        """Nothing of the answer belongs to the conversation."""
+        """The answer is over; if it was not kept, its tokens do not belong to the conversation."""
         self._is_answer_open = False
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ word; a word counts as heard only when all of it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vita_sessions.session import Mark
@@ -63,21 +63,12 @@ class Spoken:
     audio_end_ms: int | None = None  # None while it is being made
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Words as the model gave them, and where its context then stood."""
-
-    text_end: int
-    position: int
-
-
-def marks(text: str, clauses: Iterable[Spoken], pieces: Sequence[Piece], *, end_ms: int = NEVER_MS) -> list[Mark]:
-    """Tie an answer's words to its sound and to the model's context: a mark a word, the last at the text's end.
+def marks(text: str, clauses: Iterable[Spoken], *, end_ms: int = NEVER_MS) -> list[Mark]:
+    """Tie an answer's words to its sound: a mark a word, the last at the text's end.
 
     `end_ms` is when words are heard that have no sound of their own: the end of an answer that is whole.
     """
     result: list[Mark] = []
-    last_end = len(text.rstrip())
     for clause in clauses:
         words = text[clause.text_start : clause.text_end]
         total = max(1, weight(words))
@@ -85,19 +76,7 @@ def marks(text: str, clauses: Iterable[Spoken], pieces: Sequence[Piece], *, end_
         length_ms = total * MS_PER_WEIGHT if known is None else known - clause.audio_start_ms
         for word in _WORD.finditer(words):
             at_ms = clause.audio_start_ms + length_ms * weight(words[: word.end()]) // total
-            text_end = clause.text_start + word.end()
-            held_end = len(text) if text_end == last_end else text_end  # what space follows is the last word's
-            result.append(Mark(text_end, at_ms, position_at(held_end, pieces)))
-    if text and (not result or result[-1].text_end < last_end):
-        result.append(Mark(len(text), end_ms, position_at(len(text), pieces)))
+            result.append(Mark(clause.text_start + word.end(), at_ms))
+    if text and (not result or result[-1].text_end < len(text.rstrip())):
+        result.append(Mark(len(text), end_ms))
     return result
-
-
-def position_at(text_end: int, pieces: Sequence[Piece]) -> int:
-    """Return where the context ends that holds no more than the first `text_end` characters.
-
-    0: unknown, for the model that writes them again after a loss has not come so far.
-    """
-    if not pieces or pieces[-1].text_end < text_end:
-        return 0
-    return max((piece.position for piece in pieces if piece.text_end <= text_end), default=0)

@@ -218,10 +218,8 @@ class Responses:
             self._session.cut(answer.item_id, answer.playback.sent_ms if is_failed else answer.playback.played_ms())
         if not entry.text:
             self._session.remove(answer.item_id)
-        else:
-            self._desk.keeper.keep(
-                text_key(answer.item_id, entry.text), NEXT_TURN, entry.marks[-1].position if entry.marks else 0
-            )
+        elif answer.is_whole:
+            self._desk.keeper.keep(text_key(answer.item_id, entry.text), NEXT_TURN)
         return entry.item
 
     def _sampling(self, configuration: wire.SessionConfiguration, asked: list[Entry]) -> Sampling:

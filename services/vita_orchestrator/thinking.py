@@ -26,10 +26,7 @@ class ReplayDiffersError(ComponentUnavailable):
 class Thought:
     """More words of an answer."""
 
-    delta: str  # empty while a replacement repeats what is out already
-    text_end: int  # characters of the answer
-    position: int  # of the context
-    token_count: int
+    text: str
 
 
 async def think(
@@ -59,9 +56,9 @@ async def think(
                                 yield event
                         case TextPiece():
                             written += event.text
-                            delta = _beyond(out, written)
-                            out += delta
-                            yield Thought(delta, len(written), event.position, event.token_count)
+                            if more := _beyond(out, written):
+                                out += more
+                                yield Thought(more)
                         case GenerationEnd():
                             yield event
                 return

@@ -82,10 +82,7 @@ def media_ids(entry: Entry) -> tuple[str, ...]:
 
 
 def _encode_entry(entry: Entry) -> session_pb2.Entry:
-    marks = [
-        session_pb2.Mark(text_end=mark.text_end, audio_end_ms=mark.audio_end_ms, position=mark.position)
-        for mark in entry.marks
-    ]
+    marks = [session_pb2.Mark(text_end=mark.text_end, audio_end_ms=mark.audio_end_ms) for mark in entry.marks]
     item = _without_media(entry.item)
     return session_pb2.Entry(item=item, media_ids=media_ids(entry), marks=marks, turn_id=entry.turn_id)
 
@@ -94,7 +91,7 @@ def _decode_entry(entry: session_pb2.Entry, media: Mapping[str, bytes]) -> Entry
     for part, media_id in zip(entry.item.parts, entry.media_ids, strict=True):
         if media_id:
             set_media(part, media.get(media_id, b""))
-    marks = [Mark(mark.text_end, mark.audio_end_ms, mark.position) for mark in entry.marks]
+    marks = [Mark(mark.text_end, mark.audio_end_ms) for mark in entry.marks]
     return Entry(entry.item, entry.turn_id, marks)
 
 

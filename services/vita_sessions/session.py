@@ -23,11 +23,10 @@ SOUND_TURNS = 8  # turns whose sound is kept: as far back as a context rebuilt f
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A point in an answer that its text, its sound and the model's context agree on."""
+    """A point in an answer that its text and its sound agree on."""
 
     text_end: int  # characters
     audio_end_ms: int  # from the answer's first sample
-    position: int  # tokens of the model's context
 
 
 @dataclass(slots=True)
@@ -109,7 +108,7 @@ class Session:
         """Cut an answer to what was heard: to its last mark at or before that time.
 
         Returns:
-            The entry; its item is INCOMPLETE if anything was cut, and its last mark says where the context ends.
+            The entry; its item is INCOMPLETE if anything was cut.
         """
         entry = self.find(item_id)
         heard = [mark for mark in entry.marks if mark.audio_end_ms <= audio_end_ms]

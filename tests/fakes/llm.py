@@ -24,6 +24,7 @@ from vita_runtime.errors import ComponentUnavailable, ContextFull, VitaError
 from tests.fakes.faults import Bench, paced
 
 MARKER = "<turn>"  # takes one position, as the real markers take some
+STATE = "<state>"  # what the query was judged as; opens an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +140,13 @@ class FakeContext:
     ) -> None:
         judgement = judge(answer, sampling)
         self._open("assistant")
-        self.tokens.append(Token("assistant", "<state>"))
+        self.tokens.append(Token("assistant", STATE))
         events.put_nowait(judgement)
         if judgement.state is QueryState.NOISE:
             events.put_nowait(GenerationEnd(FinishReason.NOISE, self.position, 0))
             return
         said = words(answer.text)
+        piece: list[str] = []
         for count, word in enumerate(said[: sampling.max_tokens]):
             if self._stopped.is_set() or not await self._wait(self._llm.token_s):
                 events.put_nowait(GenerationEnd(FinishReason.CANCELLED, self.position, count))
@@ -153,7 +155,10 @@ class FakeContext:
             await self._llm.bench.spoil("llm", "generate", call, count)
             self._llm.bench.did("llm", "generate", call)
             self.tokens.append(Token("assistant", word))
-            events.put_nowait(TextPiece(word, 1, self.position))
+            piece.append(word)
+            if len(piece) == self._llm.piece_tokens or count + 1 == min(len(said), sampling.max_tokens):
+                events.put_nowait(TextPiece("".join(piece), len(piece), self.position))
+                piece = []
         reason = FinishReason.LENGTH if len(said) > sampling.max_tokens else FinishReason.STOP
         events.put_nowait(GenerationEnd(reason, self.position, min(len(said), sampling.max_tokens)))
 
@@ -178,15 +183,19 @@ class FakeContext:
         if self.lost is not None:
             raise self.lost
 
-    def _open(self, role: str) -> None:
+    def _open(self, role: str) -> bool:
+        """Open the turn of `role`; tell whether it was not open."""
         opened = [token.role for token in self.tokens if token.content == MARKER]
-        if not opened or opened[-1] != role:
-            self.tokens.append(Token(role, MARKER))
+        if opened and opened[-1] == role:
+            return False
+        self.tokens.append(Token(role, MARKER))
+        return True
 
     def _append(self, role: str, contents: Sequence[str | bytes]) -> int:
         if self.position + len(contents) + 1 > self.capacity:
             raise ContextFull("the context is full", limit=str(self.capacity))
-        self._open(role)
+        if self._open(role) and role == "assistant":
+            self.tokens.append(Token(role, STATE))  # as the real model marks an answer that is replayed
         self.tokens += [Token(role, content) for content in contents]
         self._llm.bench.did("llm", "append", self._call)
         return self.position
@@ -210,6 +219,7 @@ class FakeLlm:
     bench: Bench
     script: Script
     capacity: int = 4096
+    piece_tokens: int = 1
     first_s: float = 0.03
     token_s: float = 0.02
     append_s: float = 0.001

@@ -8,7 +8,7 @@ import pytest
 from vita.conversation.v1 import conversation_service_pb2 as wire
 
 from tests.fakes.components import FakeComponents
-from tests.orchestrator.talk import SILENCE, VOICE, Talk, talking
+from tests.orchestrator.talk import SILENCE, VOICE, Talk, picture, talking
 
 pytestmark = pytest.mark.unit
 
@@ -124,6 +124,27 @@ async def test_history_and_context_are_cut_to_what_was_heard() -> None:
     assert turns[2] == ("assistant", "<state>" + kept)
     assert talk.session.entries[1].text == kept
     assert len(fakes.llm.contexts) == 1
+
+
+@pytest.mark.parametrize("played_ms", [700, 1500, 1800, 2400, 3600])
+async def test_after_an_interruption_the_context_is_the_one_that_a_replay_of_the_record_builds(played_ms: int) -> None:
+    fakes = FakeComponents.answering(LONG, "Fine.")
+    fakes.llm.piece_tokens = 4  # as the real model's
+    async with talking(fakes, lead_ms=5000) as talk:
+        await speaking(talk)
+        await asyncio.sleep(4)
+        await talk.say(report_playback=wire.ReportPlayback(response_id=talk.response_id(0), played_ms=played_ms))
+        await talk.say(interrupt=wire.Interrupt())
+        await talk.until("response_done")
+        await asyncio.sleep(0.1)
+        live = list(fakes.llm.live[-1].tokens)
+        assert len(fakes.llm.contexts) == 1
+        fakes.llm.lose()
+        await talk.say(image=picture())
+        await asyncio.sleep(0.5)
+        replayed = fakes.llm.live[-1].tokens
+    assert "".join(str(token.content) for token in live).endswith("<state>" + talk.done().item.parts[0].text)
+    assert replayed[: len(live)] == live
 
 
 async def test_what_the_client_reports_to_have_played_counts() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from vita_orchestrator.playback import NEVER_MS, Piece, Playback, Spoken, marks
+from vita_orchestrator.playback import NEVER_MS, Playback, Spoken, marks
 
 pytestmark = pytest.mark.unit
 
@@ -45,37 +45,20 @@ def test_a_report_is_believed_up_to_what_was_sent() -> None:
 
 
 TEXT = "One two. Three four."
-PIECES = [Piece(3, 11), Piece(8, 13), Piece(14, 14), Piece(20, 16)]
 
 
-def test_every_word_has_its_time_and_a_place_in_the_context() -> None:
-    made = marks(TEXT, [Spoken(0, 8, 0, 800), Spoken(8, 20, 800, 2000)], PIECES)
+def test_every_word_has_its_time() -> None:
+    made = marks(TEXT, [Spoken(0, 8, 0, 800), Spoken(8, 20, 800, 2000)])
     assert [TEXT[: mark.text_end] for mark in made] == ["One", "One two.", "One two. Three", TEXT]
     assert [mark.audio_end_ms for mark in made] == [300, 800, 1400, 2000]
-    assert [mark.position for mark in made] == [11, 13, 14, 16]
 
 
 def test_words_without_sound_yet_are_not_heard() -> None:
-    made = marks(TEXT, [Spoken(0, 8, 0, 800)], PIECES)
+    made = marks(TEXT, [Spoken(0, 8, 0, 800)])
     assert made[-1].audio_end_ms == NEVER_MS
     assert made[-2].text_end == 8
 
 
 def test_chinese_is_timed_by_character() -> None:
-    made = marks("你好。再见。", [Spoken(0, 3, 0, 900), Spoken(3, 6, 900, 1800)], [Piece(6, 9)])
+    made = marks("你好。再见。", [Spoken(0, 3, 0, 900), Spoken(3, 6, 900, 1800)])
     assert [mark.text_end for mark in made] == [1, 2, 3, 4, 5, 6]
-
-
-def test_the_context_never_holds_more_than_was_heard() -> None:
-    made = marks(TEXT, [Spoken(0, 8, 0, 800), Spoken(8, 20, 800, 2000)], [Piece(20, 16)])
-    assert [mark.position for mark in made] == [0, 0, 0, 16]
-
-
-def test_space_at_the_end_belongs_to_the_last_word() -> None:
-    made = marks("One two. ", [Spoken(0, 9, 0, 900)], [Piece(3, 11), Piece(9, 13)])
-    assert [mark.position for mark in made] == [11, 13]
-
-
-def test_words_that_a_replacement_has_not_written_again_have_no_place_in_its_context() -> None:
-    made = marks(TEXT, [Spoken(0, 8, 0, 800), Spoken(8, 20, 800, 2000)], PIECES[:1])
-    assert [mark.position for mark in made] == [11, 0, 0, 0]

@@ -31,7 +31,7 @@ def a_session(tenant_id: str = "tenant") -> Session:
         variants={"llm": "stable", "codec_decoder": "blue"},
         entries=[
             Entry(question, "turn_1"),
-            Entry(answer, "turn_1", [Mark(13, 900, 51), Mark(17, 1500, 60)]),
+            Entry(answer, "turn_1", [Mark(13, 900), Mark(17, 1500)]),
         ],
         generation=3,
         sequence_number=17,

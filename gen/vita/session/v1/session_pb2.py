@@ -26,7 +26,7 @@ from vita.conversation.v1 import conversation_service_pb2 as vita_dot_conversati
 from vita.conversation.v1 import item_pb2 as vita_dot_conversation_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvita/session/v1/session.proto\x12\x0fvita.session.v1\x1a/vita/conversation/v1/conversation_service.proto\x1a\x1fvita/conversation/v1/item.proto\"\xa3\x02\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x41\n\rconfiguration\x18\x03 \x01(\x0b\x32*.vita.conversation.v1.SessionConfiguration\x12\x30\n\x08variants\x18\x04 \x03(\x0b\x32\x1e.vita.session.v1.PinnedVariant\x12\'\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x16.vita.session.v1.Entry\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x17\n\x0fsequence_number\x18\x07 \x01(\x03\x12\x12\n\ncreated_ms\x18\x08 \x01(\x03\x12\x12\n\nturn_count\x18\t \x01(\x03\"3\n\rPinnedVariant\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\t\"{\n\x05\x45ntry\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.vita.conversation.v1.Item\x12\x11\n\tmedia_ids\x18\x02 \x03(\t\x12$\n\x05marks\x18\x03 \x03(\x0b\x32\x15.vita.session.v1.Mark\x12\x0f\n\x07turn_id\x18\x04 \x01(\t\"@\n\x04Mark\x12\x10\n\x08text_end\x18\x01 \x01(\x05\x12\x14\n\x0c\x61udio_end_ms\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvita/session/v1/session.proto\x12\x0fvita.session.v1\x1a/vita/conversation/v1/conversation_service.proto\x1a\x1fvita/conversation/v1/item.proto\"\xa3\x02\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x41\n\rconfiguration\x18\x03 \x01(\x0b\x32*.vita.conversation.v1.SessionConfiguration\x12\x30\n\x08variants\x18\x04 \x03(\x0b\x32\x1e.vita.session.v1.PinnedVariant\x12\'\n\x07\x65ntries\x18\x05 \x03(\x0b\x32\x16.vita.session.v1.Entry\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12\x17\n\x0fsequence_number\x18\x07 \x01(\x03\x12\x12\n\ncreated_ms\x18\x08 \x01(\x03\x12\x12\n\nturn_count\x18\t \x01(\x03\"3\n\rPinnedVariant\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0f\n\x07variant\x18\x02 \x01(\t\"{\n\x05\x45ntry\x12(\n\x04item\x18\x01 \x01(\x0b\x32\x1a.vita.conversation.v1.Item\x12\x11\n\tmedia_ids\x18\x02 \x03(\t\x12$\n\x05marks\x18\x03 \x03(\x0b\x32\x15.vita.session.v1.Mark\x12\x0f\n\x07turn_id\x18\x04 \x01(\t\">\n\x04Mark\x12\x10\n\x08text_end\x18\x01 \x01(\x05\x12\x14\n\x0c\x61udio_end_ms\x18\x02 \x01(\x05J\x04\x08\x03\x10\x04R\x08positionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,5 +40,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTRY']._serialized_start=479
   _globals['_ENTRY']._serialized_end=602
   _globals['_MARK']._serialized_start=604
-  _globals['_MARK']._serialized_end=668
+  _globals['_MARK']._serialized_end=666
 # @@protoc_insertion_point(module_scope)

@@ -51,11 +51,9 @@ class Entry(_message.Message):
     def __init__(self, item: _Optional[_Union[_item_pb2.Item, _Mapping]] = ..., media_ids: _Optional[_Iterable[str]] = ..., marks: _Optional[_Iterable[_Union[Mark, _Mapping]]] = ..., turn_id: _Optional[str] = ...) -> None: ...
 
 class Mark(_message.Message):
-    __slots__ = ("text_end", "audio_end_ms", "position")
+    __slots__ = ("text_end", "audio_end_ms")
     TEXT_END_FIELD_NUMBER: _ClassVar[int]
     AUDIO_END_MS_FIELD_NUMBER: _ClassVar[int]
-    POSITION_FIELD_NUMBER: _ClassVar[int]
     text_end: int
     audio_end_ms: int
-    position: int
-    def __init__(self, text_end: _Optional[int] = ..., audio_end_ms: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+    def __init__(self, text_end: _Optional[int] = ..., audio_end_ms: _Optional[int] = ...) -> None: ...
