@@ -148,6 +148,8 @@ class Responses:
         facts = {"outcome": name, "turn_id": answer.turn_id, "text_chars": len(answer.text), "audio_ms": done.audio_ms}
         logger.info("answer ended", extra={**facts, "reason": error.reason if error else ""})
         await self._outbox.send(done, answer.turn_id)
+        if answer.text and not item.parts:  # words went out, and the record has none of them
+            await self._outbox.send(wire.ItemDeleted(item_id=answer.item_id), answer.turn_id)
 
     def abandon(self) -> None:
         """The client is gone: put the answer in progress into the record as far as it was heard."""

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita_gateway.realtime.configuration import SessionConfiguration
+from vita_gateway.realtime.ledger import Ledger
+from vita_gateway.realtime.translation import Translation
 from vita_gateway.settings import Settings
 
 from tests.fakes.components import FakeComponents
@@ -137,3 +141,46 @@ async def test_a_question_committed_by_hand_is_answered(talker: Talker) -> None:
     done = (await talker.until("response.done"))["response"]
     assert done["status"] == "completed"  # type: ignore[index]
     assert "error" not in talker.kinds
+
+
+async def test_an_answer_stopped_before_it_was_heard_is_closed_and_then_deleted(
+    talker: Talker, fakes: FakeComponents
+) -> None:
+    fakes.speech_decoder.first_s = 30.0  # words, and no sound
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "What is it?"}]}
+    await talker.send("conversation.item.create", item=item)
+    await talker.send("response.create")
+    shown = (await talker.until("response.output_item.added"))["item"]
+    await talker.until("response.output_audio_transcript.delta")
+    await talker.send("response.cancel")
+    deleted = await talker.until("conversation.item.deleted")
+    assert [kind for kind in talker.kinds if not kind.endswith(".delta")][-4:] == [
+        "conversation.item.done",
+        "response.output_item.done",
+        "response.done",
+        "conversation.item.deleted",
+    ]
+    output = talker.events[-2]["response"]["output"]  # type: ignore[index]
+    assert output[0]["content"] == [{"type": "output_audio", "transcript": ""}]
+    assert output[0]["id"] == shown["id"] == deleted["item_id"]  # type: ignore[index]
+
+
+async def test_an_item_that_the_client_was_never_shown_is_not_deleted_either() -> None:
+    translation = Translation(Ledger(), SessionConfiguration())
+    deleted = wire.ItemDeleted(item_id="item_1")
+    assert translation.translate(wire.ConverseResponse(item_deleted=deleted)) == []
+
+
+async def test_an_answer_stopped_before_its_first_word_had_no_item_and_none_is_deleted(
+    talker: Talker, fakes: FakeComponents
+) -> None:
+    fakes.llm.first_s = 30.0
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "What is it?"}]}
+    await talker.send("conversation.item.create", item=item)
+    await talker.send("response.create")
+    await talker.until("response.created")
+    await talker.send("response.cancel")
+    await talker.until("response.done")
+    await talker.send("session.update", session={"output_modalities": ["text"]})
+    await talker.until("session.updated")
+    assert "conversation.item.deleted" not in talker.kinds

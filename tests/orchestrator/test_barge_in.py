@@ -170,6 +170,9 @@ async def test_an_answer_nothing_was_heard_of_leaves_no_item() -> None:
         await talk.until("response_done", 2)
         assert [role for role, _ in talk.context()] == ["system", "user", "assistant"]
     assert list(talk.done().item.parts) == []
+    told = [heard.kind for heard in talk.heard if heard.kind in ("response_done", "item_deleted")]
+    assert told == ["response_done", "item_deleted", "response_done"]
+    assert talk.all("item_deleted")[0].event.item_deleted.item_id == talk.done().item.item_id
 
 
 async def test_a_written_answer_keeps_the_words_that_were_sent() -> None:

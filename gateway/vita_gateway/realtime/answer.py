@@ -110,7 +110,7 @@ class LiveAnswer:
     ) -> list[Event]:
         RESPONSES.labels("realtime", status).inc()
         kept = [part.text for part in done.item.parts if part.HasField("text")] if done else []
-        text = "".join(kept) if kept else "".join(self.words)
+        text = "".join(kept if done else self.words)
         item = answer_item_json(
             self.item_id, "completed" if status == "completed" else "incomplete", text, is_spoken=self.is_spoken
         )

@@ -137,9 +137,11 @@ class Translation:
             where = {"item_id": cut.item_id, "content_index": 0, "audio_end_ms": cut.audio_end_ms}
             return [{"type": "conversation.item.truncated", **where}]
         item_id = response.item_deleted.item_id
-        self._ledger.settle("conversation.item.delete", item_id)
+        asked = self._ledger.settle("conversation.item.delete", item_id)
         if item_id in self._order:
             self._order.remove(item_id)
+        elif asked is None:
+            return []  # an answer that was stopped before its item opened
         return [{"type": "conversation.item.deleted", "item_id": item_id}]
 
     def _add(self, added: wire.ItemAdded) -> list[Event]:
