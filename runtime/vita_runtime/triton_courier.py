@@ -64,7 +64,7 @@ class Call:
     courier: Courier
     received_s: float
     taken_s: float | None = None  # when `execute` was done with it
-    on_gone: Callable[[], None] | None = None  # called once if the client goes away before the end
+    on_gone: Callable[[], None] | None = None  # called if the client goes away before the end
     is_answered: bool = False
     is_over: bool = False
     values_to_echo: dict[str, Value] = field(default_factory=dict[str, Value])
@@ -82,7 +82,10 @@ class Call:
         self.courier.put(self, message, is_last=True)
 
     def watch(self, on_gone: Callable[[], None]) -> None:
-        """Have `on_gone` called within 100 ms after the client has gone; it must not block."""
+        """Have `on_gone` called within 100 ms after the client has gone; it must not block.
+
+        Should the engine refuse it, because its queue is full, it is called again at each sweep until it is accepted.
+        """
         self.on_gone = on_gone
         self.courier.watch(self)
 
@@ -102,6 +105,7 @@ class Courier:
         self._statistics = statistics
         self._outbox: queue.Queue[_Parcel] = queue.Queue(MAX_OUTBOX)
         self._watched: dict[Call, None] = {}
+        self._releases: list[Callable[[], None]] = []  # of clients that have gone; not accepted yet
         self._finals: list[tuple[float, int, Call]] = []  # FINAL flags that are due later
         self._order = itertools.count()
         self._metrics = _Metrics(model)
@@ -150,7 +154,7 @@ class Courier:
 
     def _pause_s(self) -> float:
         """How long nothing but an answer can need this thread."""
-        soonest = SWEEP_S if self._watched or self._is_stopping else METRICS_S
+        soonest = SWEEP_S if self._watched or self._releases or self._is_stopping else METRICS_S
         if self._finals:
             soonest = min(soonest, self._finals[0][0] - time.monotonic())
         return max(soonest, 0.0005)
@@ -186,11 +190,21 @@ class Courier:
     def _sweep(self) -> None:
         for call in list(self._watched):
             if call.sender.is_cancelled():
-                try:
-                    if call.on_gone is not None:
-                        call.on_gone()
-                finally:
-                    self._deliver(_Parcel(call, None, is_last=True))
+                if call.on_gone is not None:
+                    self._releases.append(call.on_gone)
+                self._deliver(_Parcel(call, None, is_last=True))
+        self._releases = [release for release in self._releases if not _is_accepted(release)]
+
+
+def _is_accepted(release: Callable[[], None]) -> bool:
+    """Have the engine release what a client held; False: it cannot take the task now."""
+    try:
+        release()
+    except Exception as error:  # refusals have a reason, in the wire's words; all else is a defect, and stays one
+        if getattr(error, "reason", ""):
+            return False
+        logger.exception("nothing was released for a client that has gone")
+    return True
 
 
 class _Metrics:

@@ -17,7 +17,7 @@ from vita_runtime import logging as vita_logging
 from vita_runtime.triton_courier import EARLIEST_FINAL_S
 from vita_runtime.triton_model import Call, OpenSessions, Refused, Request, StreamingModel, TritonModel, Value
 
-from vita15.engine.errors import BadRequest
+from vita15.engine.errors import AtCapacity, BadRequest
 from vita15.engine.worker import Worker
 
 pytestmark = pytest.mark.unit
@@ -219,6 +219,30 @@ def test_a_client_that_goes_is_noticed_at_once_and_released(model: EchoModel) ->
     model.gone[0].reply(OUT=1)  # an engine that has not heard of it yet
     time.sleep(0.1)
     assert len(sender.responses) == 0
+
+
+def test_what_a_client_held_is_released_although_the_engine_could_not_take_the_task_at_first(model: EchoModel) -> None:
+    refusals = 3
+    released: list[float] = []
+
+    def release() -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise AtCapacity("8192 requests are waiting")
+        released.append(time.monotonic())
+
+    requests = [FakeRequest() for _ in range(2)]
+    for request, on_gone in zip(requests, (lambda: 1 / 0, release), strict=True):
+        Call(Request(request), request.sender, model._courier, time.monotonic()).watch(on_gone)
+        request.sender.is_gone = True
+    give_up = time.monotonic() + 5
+    while not released and time.monotonic() < give_up:
+        time.sleep(0.005)
+    time.sleep(0.2)
+    assert len(released) == 1, "once, when it was accepted"
+    assert all(request.sender.is_over for request in requests)
+    assert model._courier._releases == []
 
 
 def test_an_answer_that_cannot_be_sent_does_not_cost_the_final_flag(
