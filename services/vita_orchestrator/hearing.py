@@ -14,7 +14,7 @@ from vita_runtime.errors import VitaError
 from vita_orchestrator.channel import together
 from vita_orchestrator.components import Embeddings, SpeechEncoder, Utterance
 from vita_orchestrator.measures import STAGE
-from vita_orchestrator.patience import LOST, RETRY_S, Outages, Patience
+from vita_orchestrator.patience import LOST, RETRY_S, Patience
 
 BYTES_PER_MS = 32  # 16 kHz, 16 bit
 CHUNK_BYTES = 160 * BYTES_PER_MS  # what the encoder turns into two embeddings at a time
@@ -25,24 +25,23 @@ BLOCK_ROWS = 64  # 5 s: a long utterance enters the context in blocks, so that l
 class Hearing:
     """One utterance, from its onset to its embeddings; a source of rows for the context."""
 
-    def __init__(self, item_id: str, encoder: SpeechEncoder, outages: Outages) -> None:
+    def __init__(self, item_id: str, encoder: SpeechEncoder, patience: Patience) -> None:
         self.item_id = item_id
         self.samples = bytearray()
         self._encoder = encoder
-        self._outages = outages
+        self._patience = patience
         self._rows = bytearray()
         self._width = 0
         self._is_ended = False
-        self._ended_s = outages.now()
+        self._ended_s = patience.now()
         self._is_complete = False
         self._error: VitaError | None = None
         self._changed = asyncio.Condition()
-        self._patience = Patience(outages)
 
     @classmethod
-    def recorded(cls, item_id: str, samples: bytes, encoder: SpeechEncoder, outages: Outages) -> Hearing:
+    def recorded(cls, item_id: str, samples: bytes, encoder: SpeechEncoder, patience: Patience) -> Hearing:
         """Return the hearing of a sound that is there as a whole."""
-        hearing = cls(item_id, encoder, outages)
+        hearing = cls(item_id, encoder, patience)
         hearing.samples += samples
         hearing._is_ended = True
         return hearing
@@ -75,7 +74,7 @@ class Hearing:
     async def end(self) -> None:
         """The utterance is over."""
         self._is_ended = True
-        self._ended_s = self._outages.now()
+        self._ended_s = self._patience.now()
         self._patience.restart()
         await self._notify()
 
@@ -87,7 +86,7 @@ class Hearing:
         try:
             await self._encode_patiently()
             self._is_complete = True
-            STAGE.labels("speech_encoder").observe(self._outages.now() - self._ended_s)
+            STAGE.labels("speech_encoder").observe(self._patience.now() - self._ended_s)
         except VitaError as error:
             self._error = error
         await self._notify()
@@ -121,7 +120,7 @@ class Hearing:
             except TimeoutError:
                 raise lost or TimeoutError from None
             deadline_s = self._deadline_s(lost)
-            if deadline_s is not None and self._outages.now() + RETRY_S > deadline_s:
+            if deadline_s is not None and self._patience.now() + RETRY_S > deadline_s:
                 raise lost
             await asyncio.sleep(RETRY_S)
 
@@ -154,7 +153,7 @@ class Hearing:
 
     async def _collect(self, utterance: Utterance) -> None:
         async for embeddings in utterance.embeddings():
-            self._outages.end("speech_encoder")
+            self._patience.worked("speech_encoder")
             self._width = embeddings.width
             self._rows += embeddings.rows
             await self._notify()

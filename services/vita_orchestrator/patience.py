@@ -2,8 +2,9 @@
 
 A component lost during a turn is asked again until 2.8 s after the loss, or after the question if it was lost before;
 then the turn fails, within the 3 s that are promised. A component that was known to be lost when the turn began is
-given 10 s: it is being restarted, and a pause is better than another error. Results are deterministic, so a stream
-asked for again gives the same items, and those already had are skipped.
+given 10 s: it is being restarted, and a pause is better than another error. What is lost before anybody asks, the
+endpoints' own health says, since it is looked after all the time; what is lost meanwhile shows when it is used.
+Results are deterministic, so a stream asked for again gives the same items, and those already had are skipped.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from vita_runtime.errors import ComponentDeadline, ComponentUnavailable, VitaError
@@ -25,65 +27,77 @@ MAX_LOSSES = 5  # of components in one turn: a request that kills whoever takes 
 LOST = (ComponentUnavailable, ComponentDeadline)
 
 
+@dataclass(frozen=True, slots=True)
 class Outages:
-    """Which components are lost, and since when; shared by all sessions of a process."""
+    """Which components are lost, and what time it is; shared by all sessions of a process."""
 
-    def __init__(self, now: Clock, unready: Callable[[], Iterable[str]] = tuple) -> None:
-        self.now = now
-        self._unready = unready  # names of components that their endpoints' health says are lost
+    now: Clock
+    unready: Callable[[], Iterable[str]] = tuple  # names of components that their endpoints' health says are lost
+
+
+class Losses:
+    """What is lost in one turn, and since when."""
+
+    def __init__(self, outages: Outages) -> None:
+        self._outages = outages
         self._since: dict[str, float] = {}
+        self._known = set(outages.unready())  # when the turn began
 
-    def lost(self) -> frozenset[str]:
-        """Return what is lost now."""
-        for component in self._unready():
+    def look(self) -> None:
+        """Note what is lost by now, although nobody has used it."""
+        for component in self._outages.unready():
             self.begin(component)
-        return frozenset(self._since)
+
+    def is_known(self, component: str) -> bool:
+        """Whether the component was lost when the turn began, and has not worked since."""
+        return component in self._known
 
     def begin(self, component: str) -> float:
-        """Note a loss; return when it was first seen."""
-        return self._since.setdefault(component, self.now())
+        """Note a loss; return when it was first seen in this turn."""
+        return self._since.setdefault(component, self._outages.now())
 
     def end(self, component: str) -> None:
-        """The component works."""
+        """The component works; should it be lost again, that is news."""
         self._since.pop(component, None)
+        self._known.discard(component)
 
 
 class Patience:
-    """One turn's patience with lost components."""
+    """The patience of one piece of a turn's work with lost components."""
 
-    def __init__(self, outages: Outages, known_lost: frozenset[str] | None = None) -> None:
-        self._outages = outages
-        self._known = outages.lost() if known_lost is None else known_lost
-        self._started_s = outages.now()
-        self._losses = 0
+    def __init__(self, outages: Outages, losses: Losses | None = None) -> None:
+        self.now = outages.now
+        self._losses = losses or Losses(outages)
+        self._losses.look()
+        self._started_s = self.now()
+        self._loss_count = 0
         self._last_deadline_s = 0.0
 
     def deadline_s(self, error: VitaError) -> float:
         """Return until when the lost component is worth waiting for."""
         component = component_of(error)
-        since = self._outages.begin(component)
-        if component in self._known:
+        since = self._losses.begin(component)
+        if self._losses.is_known(component):
             return self._started_s + OUTAGE_PATIENCE_S
         return max(since, self._started_s) + LOSS_PATIENCE_S
 
     def restart(self) -> None:
         """Count from now: the listener has not waited before."""
-        self._started_s = self._outages.now()
+        self._started_s = self.now()
 
     async def after(self, error: VitaError) -> float:
         """Wait a moment before asking again; return the time at which to give up, or raise the error now."""
         deadline_s = self.deadline_s(error)
-        self._losses += deadline_s != self._last_deadline_s
+        self._loss_count += deadline_s != self._last_deadline_s
         self._last_deadline_s = deadline_s
-        if self._outages.now() + RETRY_S > deadline_s or self._losses > MAX_LOSSES:
+        if self.now() + RETRY_S > deadline_s or self._loss_count > MAX_LOSSES:
             raise error
         await asyncio.sleep(RETRY_S)
         return deadline_s
 
     def worked(self, component: str) -> None:
-        """The component answered; should it be lost again, that is news."""
-        self._known -= {component}
-        self._outages.end(component)
+        """The component answered."""
+        self._losses.end(component)
 
     async def call(self, component: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until an answer comes or patience ends."""
@@ -143,8 +157,7 @@ class Haste(Patience):
 
     def deadline_s(self, error: VitaError) -> float:
         """See Patience."""
-        self._outages.begin(component_of(error))
-        return self._outages.now()
+        return self.now()
 
 
 def component_of(error: VitaError) -> str:

@@ -21,7 +21,7 @@ from vita_orchestrator.configuration import MAX_TILE_COUNT
 from vita_orchestrator.context import RowSource
 from vita_orchestrator.hearing import Hearing
 from vita_orchestrator.history import Senses
-from vita_orchestrator.patience import Haste, Outages, Patience
+from vita_orchestrator.patience import Haste, Losses, Outages, Patience
 from vita_orchestrator.seeing import Sight
 from vita_orchestrator.surroundings import Spawn
 
@@ -40,12 +40,12 @@ class SessionSenses:
         self._max_tile_count = max_tile_count
         self._sounds: OrderedDict[str, Hearing] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._known_lost: frozenset[str] = frozenset()
+        self._losses = Losses(outages)
         self.traceparent = ""  # of the turn in progress
 
     def begin_turn(self) -> None:
         """A turn begins: what is lost now is known to be, and is worth waiting for. What failed gets another chance."""
-        self._known_lost = self._outages.lost()
+        self._losses = Losses(self._outages)
         for hearing in list(self._sounds.values()):
             if hearing.has_failed:
                 self.forget(hearing.item_id)
@@ -56,7 +56,7 @@ class SessionSenses:
 
     def patience(self) -> Patience:
         """Return a new patience for something in this turn."""
-        return Patience(self._outages, self._known_lost)
+        return Patience(self._outages, self._losses)
 
     def hasty(self) -> Senses:
         """Return these senses for what is done before anybody asks."""
@@ -77,7 +77,7 @@ class SessionSenses:
 
     def listen(self, item_id: str) -> Hearing:
         """Begin to hear an utterance."""
-        hearing = Hearing(item_id, self._components.speech_encoder, self._outages)
+        hearing = Hearing(item_id, self._components.speech_encoder, self.patience())
         self._keep(hearing)
         return hearing
 
@@ -85,7 +85,7 @@ class SessionSenses:
         """Return an item's hearing, hearing it again if need be."""
         hearing = self._sounds.get(item_id)
         if hearing is None:
-            hearing = Hearing.recorded(item_id, sound.samples, self._components.speech_encoder, self._outages)
+            hearing = Hearing.recorded(item_id, sound.samples, self._components.speech_encoder, self.patience())
             self._keep(hearing)
         return hearing
 

@@ -204,6 +204,7 @@ class FakeComponents:
     speech_encoder: FakeSpeechEncoder
     speech_decoder: FakeSpeechDecoder
     codec_decoder: FakeCodecDecoder
+    unready: set[str] = field(default_factory=set[str])  # components whose endpoints' health says that they are lost
 
     @classmethod
     def answering(cls, *answers: Answer | str, **llm_settings: float) -> FakeComponents:

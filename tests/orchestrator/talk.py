@@ -156,7 +156,7 @@ async def talking(
     ids = itertools.count(1 + 100 * len(session.entries if session is not None else ()))
     surroundings = Surroundings(
         components=fakes.components,
-        outages=Outages(asyncio.get_running_loop().time),
+        outages=Outages(asyncio.get_running_loop().time, lambda: fakes.unready),
         policy=rules,
         new_voice_activity=LoudVoiceActivity,
         new_id=lambda kind: f"{kind}_{next(ids)}",

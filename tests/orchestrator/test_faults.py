@@ -86,6 +86,7 @@ class Outage:
         fakes.bench.faults.extend(self._faults)
 
     def end(self) -> None:
+        self._fakes.unready.clear()
         self._fakes.bench.faults[:] = [fault for fault in self._fakes.bench.faults if fault not in self._faults]
 
 
@@ -127,6 +128,7 @@ async def test_the_turn_after_a_loss_waits_for_the_component_to_come_back() -> N
     async with talking(fakes, configuration=UNPACED) as talk:
         await talk.ask("What is it?")
         await talk.until("response_done")
+        fakes.unready.add("speech_decoder")
         await talk.ask("And now?")
         await asyncio.sleep(6)
         outage.end()

@@ -10,7 +10,7 @@ from vita.conversation.v1.item_pb2 import ROLE_USER, ContentPart, Item
 from vita_orchestrator.ear import Ear
 from vita_orchestrator.endpointing import EndpointingLimits
 from vita_orchestrator.hearing import BYTES_PER_MS, Hearing
-from vita_orchestrator.patience import Outages
+from vita_orchestrator.patience import Outages, Patience
 
 from tests.fakes.components import FakeComponents
 from tests.fakes.faults import Fault, lost
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 async def test_rows_being_read_survive_the_loss_of_their_encoder() -> None:
     fakes = FakeComponents.answering("Yes.")
-    hearing = Hearing("item_1", fakes.speech_encoder, Outages(asyncio.get_running_loop().time))
+    hearing = Hearing("item_1", fakes.speech_encoder, Patience(Outages(asyncio.get_running_loop().time)))
     running = asyncio.create_task(hearing.run())
     await hearing.hear(VOICE * (16 * 12_800))
     await asyncio.sleep(3)
