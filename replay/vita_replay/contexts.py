@@ -1,0 +1,143 @@
+"""The language model's context as it was at each generation, from what passed on its streams.
+
+A context is a list of units, each ending at a position: what was appended, and what the model wrote itself. `truncate`
+drops the units behind a position. Of a stream that was open when the recording began, the units before are not known;
+so a content's key is written such that the key of its tail is the key's tail.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vita_components.tensors import Tensor
+
+from vita_replay.calls import Call, Passed, integers_of, text_of
+
+SAMPLING = ("max_tokens", "temperature", "seed", "states", "noise_threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Something in the context."""
+
+    role: str
+    kind: str  # "text" or "rows"
+    content: bytes
+    end: int  # the context's length behind it, in tokens
+
+
+@dataclass(slots=True)
+class Generation:
+    """One answer of the model's, and what it was an answer to."""
+
+    call: int
+    asked: Passed
+    key: bytes
+    unit_count: int
+    replies: list[Passed] = field(default_factory=list[Passed])
+    is_whole: bool = False  # it ended by itself
+    failure: str = ""
+
+    @staticmethod
+    def scores(found: Mapping[str, Tensor]) -> tuple[float, ...]:
+        """Return a judgement's probabilities."""
+        raw = found["SCORES"].raw if "SCORES" in found else b""
+        return struct.unpack(f"<{len(raw) // 4}f", raw)
+
+
+@dataclass(slots=True)
+class _Context:
+    """One stream's context, brought forward message by message."""
+
+    call: int
+    position: int
+    units: list[Unit] = field(default_factory=list[Unit])
+    asked: dict[int, Passed] = field(default_factory=dict[int, Passed])  # by sequence number
+    generation: Generation | None = None
+
+    def ask(self, request: Passed) -> Generation | None:
+        """Take a request; return the generation that it begins, if any."""
+        self.asked[int(request.parameter("sequence") or 0)] = request
+        if request.parameter("op") != "generate":
+            return None
+        key = _key(self.units, request)
+        self.generation = Generation(self.call, request, key, len(_joined(self.units)))
+        return self.generation
+
+    def answer(self, reply: Passed) -> None:
+        """Take a reply."""
+        found = reply.outputs()
+        sequence = integers_of(found.get("SEQUENCE"))
+        request = self.asked.get(sequence[0]) if sequence else None
+        if request is None:
+            return  # to something from before the recording
+        position = (*integers_of(found.get("POSITION")), self.position)[0]
+        kind, words = text_of(found.get("KIND")), text_of(found.get("TEXT"))
+        if request.parameter("op") == "generate":
+            self._wrote(request, reply, kind, words, position)
+        elif kind == "appended":
+            self.units.append(_appended(request, position))
+        elif kind == "truncated":
+            kept_up_to = int(request.parameter("position") or 0)
+            self.units = [unit for unit in self.units if unit.end <= kept_up_to]
+        self.position = position
+
+    def _wrote(self, request: Passed, reply: Passed, kind: str, words: str, position: int) -> None:
+        generation = self.generation
+        if generation is None or generation.asked is not request:
+            return  # of a generation given up before
+        if kind == "error":
+            generation.failure = words.partition(":")[0]
+            return
+        generation.replies.append(reply)
+        if kind == "text":
+            self.units.append(Unit("assistant", "text", words.encode(), position))
+        elif kind == "end":
+            generation.is_whole = words != "cancelled"
+
+
+def generations(calls: Sequence[Call], context_position: int) -> Iterator[Generation]:
+    """Yield the generations on the language model's streams, in order within each."""
+    for call in calls:
+        context = _Context(call.call, 0 if call.opened_ns is not None else context_position)
+        begun: list[Generation] = []
+        requests = {request.number for request in call.requests}
+        for _, passed in call.passed:
+            if passed.number not in requests:
+                context.answer(passed)
+            elif generation := context.ask(passed):
+                begun.append(generation)
+        yield from begun
+
+
+def _appended(request: Passed, position: int) -> Unit:
+    role = str(request.parameter("role"))
+    rows = request.input("EMBEDDINGS")
+    if rows is not None:
+        return Unit(role, "rows", rows.raw, position)
+    return Unit(role, "text", text_of(request.input("TEXT")).encode(), position)
+
+
+def _joined(units: Sequence[Unit]) -> list[tuple[str, bytes]]:
+    """Join neighbours of one role and kind: how they were cut is timing."""
+    joined: list[tuple[str, bytes]] = []
+    for unit in units:
+        name = f"{unit.role}/{unit.kind}"
+        if joined and joined[-1][0] == name:
+            joined[-1] = (name, joined[-1][1] + unit.content)
+        elif unit.content:
+            joined.append((name, unit.content))
+    return joined
+
+
+def _key(units: Sequence[Unit], request: Passed) -> bytes:
+    """Write a context's content and the sampling down; a tail of the content gives a tail of this.
+
+    So the first unit is written without its name: its other half may lie before the recording.
+    """
+    content = b"".join(b"\0" + name.encode() + b"\0" + raw for name, raw in _joined(units))
+    content = content[content.find(b"\0", 1) + 1 :]
+    sampling = " ".join(f"{name}={request.parameter(name)}" for name in SAMPLING)
+    return content + b"\1" + sampling.encode()
