@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from vita_components.connect import NAMES
 
-from vita_replay.kserve import Behaviour
+from vita_replay.behaviour import Behaviour
 from vita_replay.modelled.costs import ZERO, Costs
 from vita_replay.modelled.llm import Llm, LlmSettings
 from vita_replay.modelled.senses import SensesSettings, SpeechEncoder, VisionEncoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vita_replay.kserve import Refused
+from vita_replay.behaviour import Refused
 
 MARKER_TOKENS = 3  # of a turn's markers, closing the one before included
 _WORD = re.compile(r"[\u4e00-\u9fff]|\s*[^\s\u4e00-\u9fff]+|\s+")

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from vita_components.tensors import Tensor, integer_tensor, text_tensor
 
-from vita_replay.kserve import Asked, Call, Message, Refused, Send, reply_to
+from vita_replay.behaviour import Asked, Call, Message, Refused, Send
+from vita_replay.kserve import reply_to
 from vita_replay.modelled.context import Context, tokens_of
 from vita_replay.modelled.costs import Cost
 from vita_replay.pace import Meter, Pace

@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from vita_components.connect import NAMES, ConnectedComponents, connect
 from vita_components.pool import PoolSettings
-from vita_replay.kserve import Behaviour, ComponentServer
+from vita_replay.behaviour import Behaviour
+from vita_replay.kserve import ComponentServer
 from vita_replay.pace import Pace
 
 # A tenth of the usual, so that losses are noticed in a tenth of the time.
