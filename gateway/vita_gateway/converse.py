@@ -17,6 +17,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1 import conversation_service_pb2_grpc as service
+from vita_runtime import keepalive
 from vita_runtime.errors import ComponentDeadline, ComponentUnavailable, VitaError
 
 from vita_gateway.openai_errors import RemoteFailure, stream_failure
@@ -36,6 +37,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
     ("grpc.enable_http_proxy", 0),
+    *keepalive.client_options(),
 )
 
 

@@ -17,8 +17,8 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from vita.conversation.v1 import conversation_service_pb2_grpc as service
 from vita_components.connect import NAMES, ConnectedComponents, connect
+from vita_runtime import keepalive, metrics, shutdown, tracing
 from vita_runtime import logging as vita_logging
-from vita_runtime import metrics, shutdown, tracing
 from vita_runtime import settings as vita_settings
 from vita_runtime.errors import StartupError, StoreUnavailable
 from vita_runtime.health import Health, grpc_servicer
@@ -98,6 +98,7 @@ async def _grpc_server(settings: Settings, servicer: ConversationServicer, healt
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.so_reuseport", 0),  # a second process on the port is a mistake, not a second replica
+            *keepalive.server_options(),
         )
     )
     service.add_ConversationServiceServicer_to_server(servicer, server)

@@ -116,7 +116,7 @@ class ConversationServicer(ConversationServiceServicer):
             await stream.outbox.send(opened)
             with self._opened(stream):
                 async with together() as tasks:
-                    tasks.create_task(_write(stream, context))
+                    tasks.create_task(_write(stream, context, self._surroundings.policy.client_stall_s))
                     tasks.create_task(_hold(stream, saver, requests))
 
     @contextlib.contextmanager
@@ -166,10 +166,14 @@ async def _first(requests: Requests) -> wire.Open:
     return first.open
 
 
-async def _write(stream: Stream, context: StreamContext) -> None:
-    """Send the conversation's events, as fast as the client reads."""
+async def _write(stream: Stream, context: StreamContext, stall_s: float) -> None:
+    """Send the conversation's events, as fast as the client reads. Raises ClientStalledError: it does not."""
     async for response in stream.outbox.events():
-        await context.write(response)
+        try:
+            async with asyncio.timeout(stall_s):
+                await context.write(response)
+        except TimeoutError:
+            raise ClientStalledError(f"nothing read for {stall_s:g} s") from None
 
 
 async def _hold(stream: Stream, saver: Saver | None, requests: Requests) -> None:

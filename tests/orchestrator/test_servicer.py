@@ -19,6 +19,7 @@ from vita_orchestrator.patience import Outages
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.servicer import ConversationServicer
 from vita_orchestrator.surroundings import Surroundings
+from vita_runtime import keepalive
 from vita_runtime.errors import StoreUnavailable
 from vita_sessions.memory_store import MemoryStore
 
@@ -65,7 +66,12 @@ class Edge:
 
 @asynccontextmanager
 async def edge(
-    tmp_path: Path, fakes: FakeComponents, store: MemoryStore | None = None, *, max_sessions: int = 4
+    tmp_path: Path,
+    fakes: FakeComponents,
+    store: MemoryStore | None = None,
+    *,
+    max_sessions: int = 4,
+    options: keepalive.Options = (),
 ) -> AsyncGenerator[Edge]:
     numbers = itertools.count(1)
     surroundings = Surroundings(
@@ -77,7 +83,7 @@ async def edge(
         draw_seed=lambda: 7,
     )
     servicer = ConversationServicer(surroundings, store or MemoryStore(), max_sessions=max_sessions, owner="test")
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=options)
     service.add_ConversationServiceServicer_to_server(servicer, server)
     address = f"unix:{tmp_path}/edge.sock"
     server.add_insecure_port(address)
