@@ -20,6 +20,7 @@ from tests.orchestrator.test_servicer import ANSWER, ASK, edge, opening
 pytestmark = pytest.mark.unit
 
 NOTICED_S = 10.0
+NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536))  # a client that takes 64 KB unread
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -32,12 +33,12 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def test_a_client_that_reads_nothing_of_what_is_left_for_it_at_the_end_gives_its_place_back(
     tmp_path: Path,
 ) -> None:
-    fakes = FakeComponents.answering("word " * 60)  # 1 MB of sound: more than lies on the way, less than the outbox
+    fakes = FakeComponents.answering("word " * 60)  # 1 MB of sound: more than the client takes, less than the outbox
     fakes.speech_decoder.code_s = fakes.speech_decoder.first_s = fakes.codec_decoder.window_s = 0.0
     fakes.llm.token_s = 0.0
-    async with edge(tmp_path, fakes) as it:
+    async with edge(tmp_path, fakes) as it, grpc.aio.insecure_channel(f"unix:{tmp_path}/edge.sock", NARROW) as channel:
         object.__setattr__(it.servicer._surroundings, "policy", Policy(client_stall_s=0.3))
-        call = it.stub.Converse()
+        call = service.ConversationServiceStub(channel).Converse()
         for request in (opening(), ASK, ANSWER):
             await call.write(request)
         await call.done_writing()
