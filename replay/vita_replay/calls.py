@@ -82,11 +82,16 @@ class Call:
 
 def calls_of(records: Sequence[Record]) -> list[Call]:
     """Return the calls to components in the order in which they began."""
-    calls: dict[tuple[str, int], Call] = {}
+    calls: list[Call] = []
+    current: dict[tuple[str, int], Call] = {}  # a number may have been given again at a quiet moment
     for number, record in enumerate(records, start=1):
         if record.edge != EDGE_COMPONENT:
             continue
-        call = calls.setdefault((record.component, record.call), Call(record.component, record.call))
+        key = (record.component, record.call)
+        if key not in current or record.kind == KIND_OPENED:
+            current[key] = Call(record.component, record.call)
+            calls.append(current[key])
+        call = current[key]
         match record.kind:
             case _ if record.kind == KIND_OPENED:
                 call.opened_ns, call.address = record.time_ns, record.address
@@ -98,7 +103,7 @@ def calls_of(records: Sequence[Record]) -> list[Call]:
                 call.passed.append((record.kind, Passed(number, record.time_ns, message_of(record))))
             case _:
                 raise ValueError(f"a component's record of kind {record.kind}")
-    return list(calls.values())
+    return calls
 
 
 def of_component(calls: Iterable[Call], component: str) -> Iterator[Call]:

@@ -11,8 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
-from vita.recording.v1.recording_pb2 import EDGE_INSIDE, KIND_OBSERVED, KIND_OPENED, Edge, Kind, Record
+from vita.conversation.v1.conversation_service_pb2 import ClientRecords
+from vita.recording.v1.recording_pb2 import (
+    EDGE_INSIDE,
+    FORM_UNSPECIFIED,
+    KIND_OBSERVED,
+    KIND_OPENED,
+    Edge,
+    Kind,
+    Record,
+)
 from vita_recordings.bundle import Bundle
+from vita_recordings.recorder import BuildSnapshot
 from vita_recordings.tape import Content, T
 
 TEXT, JSON = "text/plain", "application/json"
@@ -30,7 +40,9 @@ class _Note:
 
 
 class ReplayTape:
-    """See vita_recordings.tape.Tape."""
+    """See vita_recordings.recorder.SessionTape."""
+
+    form = FORM_UNSPECIFIED  # a replay asks no client for records
 
     def __init__(self, recorded: Sequence[Record], now: Callable[[], float]) -> None:
         self._now = now
@@ -75,6 +87,15 @@ class ReplayTape:
             self.fresh.append(name)
         self.note(EDGE_INSIDE, KIND_OBSERVED, str(value), name=name)
         return value
+
+    def begin(self, snapshot: BuildSnapshot) -> None:
+        """See SessionTape: a replay begins when its client does, and only once."""
+
+    def take_client_records(self, records: ClientRecords) -> None:
+        """See SessionTape: there is no gateway."""
+
+    def close(self) -> None:
+        """See SessionTape."""
 
     def records(self) -> tuple[Record, ...]:
         """Return what was noted."""
