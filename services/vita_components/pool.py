@@ -24,6 +24,7 @@ from prometheus_client import Counter, Gauge
 from vita_runtime.errors import AtCapacity, ComponentUnavailable, VitaError
 
 from vita_components.failures import is_refusal, lost
+from vita_components.taps import Tap
 from vita_components.triton import (
     STALL_S,
     Deadline,
@@ -99,7 +100,7 @@ class Endpoint:
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
         """Open a stream that ends with an error when the endpoint is lost."""
-        async with open_stream(self.channel, self.component, self.doubt) as stream:
+        async with open_stream(self.channel, self.component, self.doubt, address=self.address) as stream:
             self._streams.add(stream)
             try:
                 yield stream
@@ -108,7 +109,9 @@ class Endpoint:
 
     async def infer(self, request: Message, *, deadline_s: float) -> Reply:
         """Ask for one reply. Raises VitaError as triton.infer does, and when the endpoint is lost meanwhile."""
-        asking = asyncio.ensure_future(infer(self.channel, request, deadline_s=deadline_s))
+        tap = Tap(self.component, self.address)
+        tap.request(request)
+        asking = asyncio.ensure_future(infer(self.channel, request, deadline_s=deadline_s, tap=tap))
         loss = self._loss
         try:
             while asking not in (await asyncio.wait({asking, loss}, timeout=STALL_S, return_when=FIRST_COMPLETED))[0]:
@@ -116,8 +119,12 @@ class Endpoint:
                     raise lost(self.component)
                 self.doubt()
             return asking.result()
+        except VitaError as error:
+            tap.failed(error)
+            raise
         finally:
             asking.cancel()
+            tap.close()
 
     async def _wait_for_doubt(self, timeout_s: float) -> None:
         try:

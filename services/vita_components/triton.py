@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from tritonclient.grpc import service_pb2
@@ -23,6 +23,7 @@ from vita_runtime.errors import ComponentUnavailable, VitaError
 from vita_runtime.tracing import outgoing_metadata
 
 from vita_components.failures import error_of_message, error_of_rpc, is_refusal, late, lost
+from vita_components.taps import Tap
 from vita_components.tensors import Reply, Tensor
 
 MESSAGE_BYTES = 64 * 2**20  # a picture of 20 MB and its overhead; a tile's embeddings are 1.8 MB at full size
@@ -71,7 +72,9 @@ def open_channel(address: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
 
 
-async def infer(channel: grpc.aio.Channel, request: Message, *, deadline_s: float, is_waiting: bool = False) -> Reply:
+async def infer(
+    channel: grpc.aio.Channel, request: Message, *, deadline_s: float, is_waiting: bool = False, tap: Tap | None = None
+) -> Reply:
     """Ask a model that gives one reply.
 
     Args:
@@ -79,6 +82,7 @@ async def infer(channel: grpc.aio.Channel, request: Message, *, deadline_s: floa
         request: What to ask.
         deadline_s: When to give up.
         is_waiting: Wait for a connection, within the deadline, instead of failing without one.
+        tap: Where the reply is noted.
 
     Raises:
         VitaError: as the reply or the failure says.
@@ -90,6 +94,8 @@ async def infer(channel: grpc.aio.Channel, request: Message, *, deadline_s: floa
         )
     except grpc.RpcError as error:
         raise error_of_rpc(request.model_name, error) from error
+    if tap is not None:
+        tap.reply(response)
     return parse_reply(response)
 
 
@@ -114,9 +120,9 @@ class Stream:
     """One bidirectional stream to a model: many requests, many replies, one cancellation."""
 
     def __init__(
-        self, call: grpc.aio.StreamStreamCall[Message, Message], component: str, doubt: Callable[[], None]
+        self, call: grpc.aio.StreamStreamCall[Message, Message], component: str, doubt: Callable[[], None], tap: Tap
     ) -> None:
-        self._call, self._component, self._doubt = call, component, doubt
+        self._call, self._component, self._doubt, self._tap = call, component, doubt, tap
         self._writing = asyncio.Lock()  # grpc.aio allows one write at a time
         self._writes: set[asyncio.Task[None]] = set()  # also of senders that were cancelled meanwhile
         self._reading: asyncio.Task[Message] | None = None
@@ -159,7 +165,9 @@ class Stream:
         if message is _EOF:
             return None
         if message.error_message:
-            raise self._heard(error_of_message(self._component, message.error_message))
+            error = error_of_message(self._component, message.error_message)
+            self._tap.failed(error, message.error_message)
+            raise self._heard(error)
         return parse_reply(message.infer_response)
 
     async def expect(self, deadline: Deadline) -> Reply:
@@ -171,11 +179,14 @@ class Stream:
 
     def lose(self, error: VitaError) -> None:
         """End the stream; whoever uses it gets this error."""
-        self._loss = self._loss or error
+        if self._loss is None:
+            self._loss = error
+            self._tap.failed(error)
         self._call.cancel()
 
     async def close(self) -> None:
         """Cancel whatever the model still does for this stream."""
+        self._tap.close()
         self.lose(lost(self._component))
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)
@@ -188,10 +199,14 @@ class Stream:
 
     async def _write(self, request: Message) -> None:
         async with self._writing:
+            self._tap.request(request)
             await self._call.write(request)
 
     async def _read(self) -> Message:
-        return await self._call.read()
+        message = cast("Message", await self._call.read())
+        if message is not _EOF and not message.error_message:
+            self._tap.reply(message.infer_response)
+        return message
 
     def _settled(self, task: asyncio.Task[Message] | asyncio.Task[None]) -> Message:
         """The result of a finished task, its failure translated."""
@@ -205,7 +220,9 @@ class Stream:
         if isinstance(error, asyncio.InvalidStateError):  # written to after the call had ended
             raise self._heard(lost(self._component))
         if isinstance(error, grpc.RpcError):
-            raise self._heard(error_of_rpc(self._component, error)) from error
+            failure = error_of_rpc(self._component, error)
+            self._tap.failed(failure)
+            raise self._heard(failure) from error
         raise error
 
     def _heard(self, error: VitaError) -> VitaError:
@@ -217,11 +234,16 @@ class Stream:
 
 @asynccontextmanager
 async def open_stream(
-    channel: grpc.aio.Channel, component: str, doubt: Callable[[], None], *, is_waiting: bool = False
+    channel: grpc.aio.Channel,
+    component: str,
+    doubt: Callable[[], None],
+    *,
+    is_waiting: bool = False,
+    address: str = "",  # the replica's, for the tape
 ) -> AsyncIterator[Stream]:
     """Open a stream; leaving the block cancels it, and with it whatever the model still does for it."""
     call = GRPCInferenceServiceStub(channel).ModelStreamInfer(wait_for_ready=is_waiting, metadata=outgoing_metadata())
-    stream = Stream(call, component, doubt)
+    stream = Stream(call, component, doubt, Tap(component, address))
     try:
         yield stream
     finally:

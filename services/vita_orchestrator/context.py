@@ -94,6 +94,11 @@ class ContextKeeper:
         return self._placed[-1].end if self._placed else 0
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no step is being taken."""
+        return not self._lock.locked()
+
+    @property
     def forgotten_turns(self) -> frozenset[str]:
         """Turns that no longer fit."""
         return frozenset(self._forgotten)

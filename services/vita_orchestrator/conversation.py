@@ -29,6 +29,7 @@ from vita_orchestrator.history import has_question
 from vita_orchestrator.listening import Listening
 from vita_orchestrator.measures import HOLDS, STAGE
 from vita_orchestrator.prefill import Prefill
+from vita_orchestrator.quiet import QuietMoments
 from vita_orchestrator.responses import Responses
 from vita_orchestrator.turn import Action, Event, State
 
@@ -47,11 +48,16 @@ class Conversation:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._turn = desk.turn
-        self._ear = Ear(desk.surroundings.new_voice_activity(), endpointing_limits(desk.configuration.turn_detection))
+        self._ear = Ear(
+            desk.surroundings.new_voice_activity(),
+            endpointing_limits(desk.configuration.turn_detection),
+            desk.surroundings.heard_before(desk.session.session_id),
+        )
         self._listening = Listening(desk.senses, desk.mailbox.spawn, desk.prefill_wanted)
         self._responses = Responses(desk, self._answered)
         self._hold_count = 0
         self.prefill = Prefill(desk, self._listening)
+        self.quiet = QuietMoments(desk, self._ear, self._listening, self._responses)
         self.is_draining = False
 
     # Hear.
@@ -68,7 +74,7 @@ class Conversation:
             self._ear.forget()  # half duplex: while answering, what the microphone hears does not count
         else:
             for probability in await self._ear.hear(chunk.samples):
-                is_answering = self._turn.is_answering or self._responses.is_last_still_heard
+                is_answering = self._turn.is_answering or self._responses.decide_still_heard()
                 await self._decide(self._ear.judge(probability, is_answering=is_answering))
         if self._listening.duration_ms > self._desk.policy.max_utterance_ms:
             await self._end_utterance(silence_ms=0)

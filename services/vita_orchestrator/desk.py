@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita_recordings.tape import observe
 from vita_runtime import tracing
 from vita_runtime.errors import VitaError
 from vita_sessions.session import Session
@@ -30,7 +31,6 @@ class Desk:
         self.surroundings = surroundings
         self.policy = surroundings.policy
         self.now = surroundings.now
-        self.new_id = surroundings.new_id
         self.mailbox = Mailbox()
         self.outbox = Outbox(session, self.policy.client_stall_s)
         self.turn = Turn(generation=session.generation)
@@ -46,6 +46,10 @@ class Desk:
         self.items = Items(session, self.outbox, self.policy, self.new_id)
         self._note_change = note_change
         self._traceparent = traceparent  # the client's
+
+    def new_id(self, kind: str) -> str:
+        """Return an id that no other has."""
+        return observe(f"id/{kind}", lambda: self.surroundings.new_id(kind))
 
     @property
     def configuration(self) -> wire.SessionConfiguration:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vita_orchestrator.endpointing import FRAME_MS, Decision, Endpointing, EndpointingLimits
 from vita_orchestrator.hearing import BYTES_PER_MS
 from vita_orchestrator.vad import VoiceActivity
@@ -9,20 +11,45 @@ from vita_orchestrator.vad import VoiceActivity
 KEPT_MS = 3000  # the longest prefix (2 s), a hold (0.3 s) and an onset (0.1 s)
 
 
+@dataclass(frozen=True, slots=True)
+class HeardBefore:
+    """What a microphone has heard before, where a recording begins in the middle of a session."""
+
+    kept: bytes = b""
+    received_ms: float = 0.0
+
+
 class Ear:
     """One session's microphone. Times count from the session's first sample."""
 
-    def __init__(self, voice_activity: VoiceActivity, limits: EndpointingLimits) -> None:
+    def __init__(
+        self, voice_activity: VoiceActivity, limits: EndpointingLimits, heard: HeardBefore | None = None
+    ) -> None:
+        before = heard or HeardBefore()
         self._voice_activity = voice_activity
         self._endpointing = Endpointing(limits)
-        self._kept = bytearray()
-        self._received_ms = 0.0
-        self._judged_ms = 0
+        self._kept = bytearray(before.kept)
+        self._received_ms = before.received_ms
+        self._judged_ms = int(before.received_ms)
 
     @property
     def now_ms(self) -> int:
         """Sound received so far."""
         return int(self._received_ms)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no voice is being followed, not even a suspected one."""
+        return self._endpointing.is_quiet
+
+    def heard(self) -> HeardBefore:
+        """Return what is needed to hear on elsewhere, at a quiet moment."""
+        return HeardBefore(bytes(self._kept), self._received_ms)
+
+    def refresh(self) -> None:
+        """Start afresh, as another ear would with what was `heard`: sound that is not judged yet never will be."""
+        self._voice_activity.reset()
+        self._judged_ms = int(self._received_ms)
 
     @property
     def silence_ms(self) -> int:

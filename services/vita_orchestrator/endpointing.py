@@ -68,6 +68,11 @@ class Endpointing:
         """Whether an utterance is open."""
         return self._phase is _Phase.SPEECH
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no voice is being followed, nor the first frame of one."""
+        return self._phase is _Phase.QUIET and self._voiced_ms == 0
+
     def reset(self) -> None:
         """Forget the utterance, as when the client commits or clears it."""
         self._phase = _Phase.QUIET

@@ -46,7 +46,8 @@ class Mailbox:
             while not (self.is_empty and is_over()):
                 await self._happened.wait()
                 if self._happenings:
-                    await self._happenings.popleft()()
+                    await self._happenings[0]()
+                    self._happenings.popleft()  # only now: what is being handled has not been handled
                 if not self._happenings:
                     self._happened.clear()
             for task in list(self._tasks):

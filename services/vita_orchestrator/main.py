@@ -10,13 +10,19 @@ import socket
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
 
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from vita.conversation.v1 import conversation_service_pb2_grpc as service
+from vita.recording.v1.recording_pb2 import FORM_FULL, FORM_REDACTED
 from vita_components.connect import NAMES, ConnectedComponents, connect
+from vita_recordings.consent import Consent, Recordings
+from vita_recordings.writer import Origin, Writer
 from vita_runtime import keepalive, metrics, shutdown, tracing
 from vita_runtime import logging as vita_logging
 from vita_runtime import settings as vita_settings
@@ -55,6 +61,15 @@ class Settings:
     max_utterance_ms: int = Policy().max_utterance_ms
     drain_s: float = 15.0  # shorter than the process's grace, so that streams end by themselves
     log_level: str = "INFO"
+    # Recordings hold users' words, so nothing is recorded unless a folder is named (docs/recordings.md).
+    recording_dir: Path | None = None
+    recording_form: Literal["full", "redacted"] = "full"  # the most that is granted
+    recorded_tenants: tuple[str, ...] = ()
+    recorded_share: float = 0.0  # of all sessions
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.recorded_share <= 1.0:
+            raise ValueError(f"RECORDED_SHARE must be from 0 to 1, not {self.recorded_share}")
 
     def endpoints(self) -> dict[str, tuple[str, ...]]:
         """Return the addresses of each component."""
@@ -80,7 +95,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             draw_seed=lambda: secrets.randbits(31),
         )
         owner = f"{socket.gethostname()}:{os.getpid()}"
-        servicer = ConversationServicer(surroundings, store, max_sessions=settings.max_sessions, owner=owner)
+        servicer = ConversationServicer(
+            surroundings,
+            store,
+            max_sessions=settings.max_sessions,
+            owner=owner,
+            tapes=_recordings(settings, policy, stack),
+        )
         await stack.enter_async_context(metrics.serve(settings.metrics_listen, health))
         await stack.enter_async_context(_grpc_server(settings, servicer, health))
         watching = asyncio.create_task(_watch(health, store, components))
@@ -88,6 +109,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         logger.info("orchestrator serves", extra={"listen": settings.listen})
         await stop.wait()
         await _drain(servicer, health, settings.drain_s)
+
+
+def _recordings(settings: Settings, policy: Policy, stack: AsyncExitStack) -> Recordings | None:
+    """Set recording up, if it is wanted; whoever records is told so in the log."""
+    if settings.recording_dir is None:
+        return None
+    form = FORM_FULL if settings.recording_form == "full" else FORM_REDACTED
+    known = {**asdict(policy), "max_sessions": settings.max_sessions}
+    origin = Origin(f"vita-serve {version('vita-serve')}", {name: str(value) for name, value in known.items()})
+    writer = Writer(settings.recording_dir, origin)
+    stack.callback(writer.close)
+    facts = {"form": settings.recording_form, "share": settings.recorded_share}
+    logger.warning("turns may be recorded", extra={**facts, "folder": str(settings.recording_dir)})
+    return Recordings(Consent(form, frozenset(settings.recorded_tenants), settings.recorded_share), writer)
 
 
 @asynccontextmanager

@@ -43,6 +43,11 @@ class Outbox:
         self._is_closed = False
         self._changed = asyncio.Condition()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every event has been taken."""
+        return not self._events
+
     async def send(self, event: Message, turn_id: str = "") -> None:
         """Number an event and send it, once there is room. Raises ClientStalledError."""
         await self.room()

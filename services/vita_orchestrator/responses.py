@@ -16,6 +16,7 @@ from vita.conversation.v1.item_pb2 import (
     ContentPart,
     Item,
 )
+from vita_recordings.tape import observe
 from vita_runtime import tracing
 from vita_runtime.errors import VitaError
 from vita_sessions.session import Entry
@@ -57,6 +58,16 @@ class Responses:
         """Whether the listener is still playing the answer before."""
         last = self.last
         return last is not None and last.is_paced and last.playback.played_ms() < last.playback.sent_ms
+
+    def decide_still_heard(self) -> bool:
+        """Return the same where something follows from it."""
+        if self.last is None or not self.last.is_paced:
+            return False
+        return bool(observe("still_heard", lambda: int(self.is_last_still_heard)))
+
+    def forget_last(self) -> None:
+        """Everything has been heard: late reports about the last answer are no news."""
+        self.last = None
 
     async def start(
         self, configuration: wire.SessionConfiguration, request: wire.CreateResponse, asked_s: float
@@ -160,11 +171,14 @@ class Responses:
     async def cut_what_was_not_heard(self) -> None:
         """The user speaks while the last answer is still being played: cut it to what they heard."""
         last = self.last
-        if last is None or not self.is_last_still_heard or last.is_out_of_band:
+        if last is None or not last.is_paced or last.is_out_of_band:
+            return
+        played_ms = observe("played_ms", last.playback.played_ms)
+        if played_ms >= last.playback.sent_ms:
             return
         last.is_paced = False
         if any(entry.item.item_id == last.item_id for entry in self._session.entries):
-            await self._desk.items.truncate(last.item_id, last.playback.played_ms())
+            await self._desk.items.truncate(last.item_id, played_ms)
 
     def report_playback(self, response_id: str, played_ms: int) -> None:
         """The client says what it has played; of an answer long gone it is no news."""
@@ -217,7 +231,8 @@ class Responses:
         self._session.entries[self._session.index(answer.item_id)] = entry
         if not answer.is_whole:
             is_failed = outcome == wire.RESPONSE_OUTCOME_FAILED  # what was sent will still be played
-            self._session.cut(answer.item_id, answer.playback.sent_ms if is_failed else answer.playback.played_ms())
+            heard_ms = answer.playback.sent_ms if is_failed else observe("played_ms", answer.playback.played_ms)
+            self._session.cut(answer.item_id, heard_ms)
         if not entry.text:
             self._session.remove(answer.item_id)
         elif answer.is_whole:
@@ -225,7 +240,9 @@ class Responses:
         return entry.item
 
     def _sampling(self, configuration: wire.SessionConfiguration, asked: list[Entry]) -> Sampling:
-        seed = configuration.seed if configuration.HasField("seed") else self._desk.surroundings.draw_seed()
+        seed = (
+            configuration.seed if configuration.HasField("seed") else observe("seed", self._desk.surroundings.draw_seed)
+        )
         return Sampling(
             max_tokens=configuration.max_output_tokens,
             temperature=configuration.temperature,

@@ -16,6 +16,9 @@ import grpc.aio
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.conversation_service_pb2_grpc import ConversationServiceServicer
 from vita.conversation.v1.item_pb2 import ITEM_STATUS_IN_PROGRESS
+from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, FORM_UNSPECIFIED, KIND_REPLY
+from vita_recordings.recorder import SessionTape, Tapes
+from vita_recordings.tape import current, use
 from vita_runtime import logging as vita_logging
 from vita_runtime import tracing
 from vita_runtime.errors import AtCapacity, Draining, OutOfOrder, VitaError
@@ -43,11 +46,20 @@ StreamContext = grpc.aio.ServicerContext[wire.ConverseRequest, wire.ConverseResp
 class ConversationServicer(ConversationServiceServicer):
     """Serves Converse."""
 
-    def __init__(self, surroundings: Surroundings, store: SessionStore, *, max_sessions: int, owner: str) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        store: SessionStore,
+        *,
+        max_sessions: int,
+        owner: str,
+        tapes: Tapes | None = None,  # None: nothing is recorded
+    ) -> None:
         self._surroundings = surroundings
         self._store = store
         self._max_sessions = max_sessions
         self._owner = owner
+        self._tapes = tapes
         self._open: set[Stream] = set()
         self._admitted = 0
         self._is_draining = False
@@ -106,13 +118,17 @@ class ConversationServicer(ConversationServiceServicer):
     async def _converse(self, requests: Requests, context: StreamContext) -> None:
         opening = await _first(requests)
         session, saver = await self._open_session(opening)
+        tape = self._tapes.tape_for(opening.recording, session.session_id, session.tenant_id) if self._tapes else None
         opened = wire.Opened(
-            session_id=session.session_id, is_resumed=bool(opening.session_id), configuration=session.configuration
+            session_id=session.session_id,
+            is_resumed=bool(opening.session_id),
+            configuration=session.configuration,
+            recording=tape.form if tape is not None else FORM_UNSPECIFIED,
         )
         traceparent = tracing.incoming_traceparent(context.invocation_metadata())
         note_change = saver.note if saver is not None else _keep_nothing
-        with vita_logging.bind(session_id=session.session_id):
-            stream = Stream(session, self._surroundings, note_change=note_change, traceparent=traceparent)
+        with vita_logging.bind(session_id=session.session_id), recorded(tape):
+            stream = Stream(session, self._surroundings, note_change=note_change, traceparent=traceparent, tape=tape)
             await stream.outbox.send(opened)
             with self._opened(stream):
                 async with together() as tasks:
@@ -168,7 +184,10 @@ async def _first(requests: Requests) -> wire.Open:
 
 async def _write(stream: Stream, context: StreamContext, stall_s: float) -> None:
     """Send the conversation's events, as fast as the client reads. Raises ClientStalledError: it does not."""
+    tape = current()
     async for response in stream.outbox.events():
+        if tape is not None:
+            tape.note(EDGE_CONVERSATION, KIND_REPLY, response)
         try:
             async with asyncio.timeout(stall_s):
                 await context.write(response)
@@ -191,6 +210,18 @@ async def _hold(stream: Stream, saver: Saver | None, requests: Requests) -> None
         await asyncio.gather(*work, return_exceptions=True)
         if saver is not None:
             await saver.finish()
+
+
+@contextlib.contextmanager
+def recorded(tape: SessionTape | None) -> Iterator[None]:
+    """Note what this task, and those it starts, do inside the block."""
+    use(tape)
+    try:
+        yield
+    finally:
+        use(None)
+        if tape is not None:
+            tape.close()
 
 
 def _keep_nothing() -> None:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ROLE_USER
+from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, KIND_REQUEST
+from vita_recordings.recorder import SessionTape
 from vita_runtime.errors import OutOfOrder, VitaError
 from vita_sessions.session import Session
 
@@ -27,8 +29,15 @@ class Stream:
     """One session, for as long as one stream is open."""
 
     def __init__(
-        self, session: Session, surroundings: Surroundings, *, note_change: Callable[[], None], traceparent: str = ""
+        self,
+        session: Session,
+        surroundings: Surroundings,
+        *,
+        note_change: Callable[[], None],
+        traceparent: str = "",
+        tape: SessionTape | None = None,
     ) -> None:
+        self._tape = tape
         self._desk = Desk(session, surroundings, note_change, traceparent)
         self._conversation = Conversation(self._desk)
         self._request_slots = asyncio.Semaphore(REQUEST_BOUND)
@@ -63,9 +72,19 @@ class Stream:
 
     async def _read(self, requests: AsyncIterator[wire.ConverseRequest]) -> None:
         async for request in requests:
+            if request.HasField("client_records"):
+                self._take_client_records(request.client_records)
+                continue
+            self._conversation.quiet.look(self._tape)
+            if self._tape is not None:
+                self._tape.note(EDGE_CONVERSATION, KIND_REQUEST, request)
             await self._request_slots.acquire()
             self._desk.mailbox.post(lambda request=request: self._take(request))
         self._desk.mailbox.post(self._end_input)
+
+    def _take_client_records(self, records: wire.ClientRecords) -> None:
+        if self._tape is not None:
+            self._tape.take_client_records(records)
 
     async def _end_input(self) -> None:
         self._is_input_over = True

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from vita_orchestrator.components import Components
+from vita_orchestrator.ear import HeardBefore
 from vita_orchestrator.patience import Outages
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.vad import VoiceActivityFactory
@@ -24,6 +25,7 @@ class Surroundings:
     new_voice_activity: VoiceActivityFactory
     new_id: Callable[[str], str]  # kind → an id that no other has
     draw_seed: Callable[[], int]
+    heard_before: Callable[[str], HeardBefore | None] = lambda _: None  # of a session; only a replay knows it
 
     def now(self) -> float:
         """Return the time in seconds, from any start."""
