@@ -52,7 +52,7 @@ async def heard_with(stack: RunningStack, sound: bytes, longest: int) -> Answer:
 async def test_a_cough_or_a_syllable_during_an_answer_changes_none_of_its_samples(
     stack: RunningStack, longest: int
 ) -> None:
-    cough = read_sound(EXAMPLES / "cough.wav")  # no voice at all to the detector
+    cough = read_sound(EXAMPLES / "cough.wav")  # a voice for a moment
     syllable = read_sound(EXAMPLES / "hello.wav")[: SYLLABLE_MS * BYTES_PER_MS]  # holds the answer, and lets it go
     before = metric(stack, "orchestrator", "vita_holds_total", outcome="released")
     sounds = (b"", cough, syllable)

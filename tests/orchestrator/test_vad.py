@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import random
+import wave
 from array import array
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from vita_orchestrator.endpointing import Decision, Endpointing, EndpointingLimits
 from vita_orchestrator.vad import FRAME_BYTES, SileroVoiceActivity
 
 pytestmark = pytest.mark.unit
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 async def probabilities(samples: bytes, chunk_bytes: int) -> list[float]:
@@ -40,3 +45,14 @@ async def test_frames_are_the_same_however_the_sound_is_cut() -> None:
     sound = noise(0.5)
     assert await probabilities(sound, 640) == await probabilities(sound, 3200) == await probabilities(sound, 16_000)
     assert len(await probabilities(sound, 640)) == len(sound) // FRAME_BYTES
+
+
+@pytest.mark.parametrize("shift", [0, 100, 200, 300, 400, 500])
+async def test_the_cough_of_the_examples_holds_an_answer_and_lets_it_go(shift: int) -> None:
+    with wave.open(str(EXAMPLES / "cough.wav")) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
+        cough = file.readframes(file.getnframes())
+    sound = b"\0\0" * (16_000 + shift) + cough + b"\0\0" * 16_000
+    ear = Endpointing(EndpointingLimits())
+    decisions = [ear.hear(probability, is_answering=True) for probability in await probabilities(sound, 3200)]
+    assert [decision for decision in decisions if decision] == [Decision.SUSPECTED, Decision.REJECTED]
