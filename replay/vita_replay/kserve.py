@@ -61,7 +61,13 @@ class _Wire:
 
     async def send(self, message: Message) -> None:
         if self._faults.are_on:
-            await self._faults.wait_while_hung()
+            await self._faults.before_reply(message)
+        async with self._lock:
+            await self._write(message)
+
+    async def send_pong(self, message: Message) -> None:
+        if self._faults.are_on:
+            await self._faults.wait()
         async with self._lock:
             await self._write(message)
 
@@ -79,6 +85,7 @@ class ComponentServer:
         self.open_calls = 0
         self.request_count = 0  # pings are not counted
         self._server: grpc.aio.Server | None = None
+        self._coming: set[asyncio.Task[None]] = set()  # kills, and returns from them
 
     async def start(self) -> str:
         """Listen; return the address. Raises OSError: it is in use."""
@@ -103,6 +110,20 @@ class ComponentServer:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(None)
+
+    def kill(self, back_after_s: float | None = None) -> None:
+        """Die at once, as a process does: connections end, and what was held is gone. With a time, come back then."""
+        self.faults.hang()  # not one more word while the connections end
+        task = asyncio.create_task(self._die(back_after_s))
+        self._coming.add(task)
+        task.add_done_callback(self._coming.discard)
+
+    async def _die(self, back_after_s: float | None) -> None:
+        await self.stop()
+        self.faults.go_on()
+        if back_after_s is not None:
+            await asyncio.sleep(back_after_s)
+            await self.start()
 
     async def infer(self, request: Message, context: grpc.aio.ServicerContext[Message, Message]) -> Message:
         """Answer a request that has one reply."""
@@ -139,12 +160,12 @@ class ComponentServer:
             call.close()
 
     async def _take(self, call: Call, request: Message, wire: _Wire) -> None:
-        if self.faults.are_on:
-            await self.faults.wait_while_hung()
         asked = Asked(request)
         if asked.op == "ping":
-            await wire.send(self._pong(asked))
+            await wire.send_pong(self._pong(asked))
             return
+        if self.faults.are_on:
+            await self.faults.before_request(asked.op)
         self.request_count += 1
         try:
             if request.model_name != self.component:

@@ -1,14 +1,13 @@
 """How time is spent that a model would have needed: slept, never computed, so that CPU time measures the plumbing only.
 
 A timer is no more exact than about a millisecond. So what is owed is added up and paid once it is a millisecond, and
-what a sleep took too long or too short is owed next: single times are off by up to that, their sum is right.
+what a sleep took too long or too short is owed next: single times are off by up to that, their sum is right. The
+clock is the event loop's, which a replay may make faster.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 LEAST_S = 0.001  # shortest sleep: loops' timers go by milliseconds
@@ -17,21 +16,20 @@ MOST_CREDIT_S = 0.005  # a stall of the machine is not made good by working for 
 
 @dataclass(slots=True)
 class Pace:
-    """How much longer than planned everything takes; may be changed at any time."""
+    """How much longer than planned everything takes at one server; may be changed at any time."""
 
-    speed: float = 1.0  # of the whole replay: 2 is twice as fast
-    slow: float = 1.0  # of this server: 3 takes three times as long
+    slow: float = 1.0  # 3 takes three times as long
 
     def spend_s(self, planned_s: float) -> float:
         """Return how long something takes that was planned to take `planned_s`."""
-        return planned_s * self.slow / self.speed
+        return planned_s * self.slow
 
 
 class Meter:
     """Pays for work, in sleeps that are worth it; for one task at a time, or for many if nobody calls `wake`."""
 
-    def __init__(self, pace: Pace, now: Callable[[], float] = time.monotonic) -> None:
-        self._pace, self._now = pace, now
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._owed_s = 0.0
         self._sleep: asyncio.Future[None] | None = None
 
@@ -42,9 +40,10 @@ class Meter:
             self._owed_s = owed_s
             return
         self._owed_s = 0.0
-        started_s = self._now()
+        now = asyncio.get_running_loop().time
+        started_s = now()
         await self._wait(owed_s)
-        self._owed_s += max(owed_s - (self._now() - started_s), -MOST_CREDIT_S)
+        self._owed_s += max(owed_s - (now() - started_s), -MOST_CREDIT_S)
 
     def wake(self) -> None:
         """End the sleep now; what is left of it is forgotten."""

@@ -15,7 +15,7 @@ _REASON = re.compile(r"(ERROR_REASON_[A-Z_]+): ?(.*)", re.DOTALL)
 # What Triton says of a model whose process is gone or going.
 _LOST = re.compile(
     r"is not healthy|Stub process|not at ready state|is not ready|unloaded|shutting down|"  # Triton
-    r"Socket closed|RST_STREAM|GOAWAY"  # gRPC
+    r"Socket closed|RST_STREAM|GOAWAY|Internal error from Core"  # gRPC; the last: a write as the connection went
 )
 _BY_REASON = {
     kind.reason: kind
@@ -32,6 +32,12 @@ def lost(component: str) -> ComponentUnavailable:
 def late(component: str) -> ComponentDeadline:
     """No answer in time."""
     return ComponentDeadline(f"{component} did not answer in time", component=component)
+
+
+def garbled(component: str, problem: str) -> ComponentUnavailable:
+    """What it answered cannot be read: it is as good as lost, for what it holds cannot be relied on either."""
+    logger.error("component answers garbage", extra={"component": component, "problem": problem})
+    return ComponentUnavailable(f"{component} answered what cannot be read: {problem}", component=component)
 
 
 def error_of_message(component: str, message: str) -> VitaError:

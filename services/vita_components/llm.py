@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from vita_orchestrator.components import (
     Context,
@@ -25,13 +26,17 @@ from vita_orchestrator.components import (
 )
 from vita_runtime.errors import ComponentDeadline, ComponentUnavailable
 
-from vita_components.failures import error_of_message
+from vita_components.failures import error_of_message, garbled
 from vita_components.pool import Pool
 from vita_components.tensors import Reply, Tensor, text_tensor
 from vita_components.triton import Deadline, Message, Parameter, Stream, build_request
 
 OPEN_S = 5.0
+POSITIONS = ("appended", "truncated", "checkpoint")  # what says no more than where the context stands
 REPLY_S = 10.0  # longest wait for a reply: a whole context may have to be read before the first word
+
+
+Word = TypeVar("Word", QueryState, FinishReason)
 
 
 class TritonContext:
@@ -54,7 +59,7 @@ class TritonContext:
 
     async def open(self) -> None:
         """Open the context; done once, before anything else."""
-        reply = await self._reply(await self._send("open", {}), OPEN_S)
+        reply = await self._reply(await self._send("open", {}), OPEN_S, "opened")
         self._capacity = reply.integer("COUNT")
 
     async def append_text(self, role: str, text: str) -> int:
@@ -78,7 +83,7 @@ class TritonContext:
         self._answering = sequence
         try:
             while True:
-                event = self._event(await self._reply(sequence, REPLY_S))
+                event = self._event(await self._reply(sequence, REPLY_S, "judgement", "text", "end"))
                 if isinstance(event, GenerationEnd):
                     self._answering = None
                     yield event
@@ -103,7 +108,7 @@ class TritonContext:
     async def _ask_position(self, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()) -> int:
         """Do an operation whose reply says where the context stands."""
         await self._stop_answer()
-        await self._reply(await self._send(op, parameters, tensors), REPLY_S)
+        await self._reply(await self._send(op, parameters, tensors), REPLY_S, *POSITIONS)
         return self._position
 
     async def _send(self, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()) -> int:
@@ -114,27 +119,51 @@ class TritonContext:
         await self._stream.send(llm_request(self._session_id, op, {**numbers, **parameters}, tensors))
         return sequence
 
-    async def _reply(self, sequence: int, within_s: float) -> Reply:
-        """Wait for a reply to an operation, passing over those to operations given up before."""
+    async def _reply(self, sequence: int, within_s: float, *kinds: str) -> Reply:
+        """Wait for a reply to an operation, of some kind, passing over those to operations given up before."""
         deadline = Deadline(within_s)
         while True:
             reply = await self._stream.expect(deadline)
-            if reply.integer("SEQUENCE") != sequence:
+            number, kind = reply.integer("SEQUENCE"), reply.text("KIND")
+            if number > self._sequence:
+                raise garbled("llm", f"SEQUENCE is {number}, and {self._sequence} was the last")
+            if number != sequence:
                 continue
-            if reply.text("KIND") == "error":
+            if kind == "error":
                 self._answering = None
                 raise error_of_message("llm", reply.text("TEXT"))
-            self._position = reply.integer("POSITION")
+            if kind not in kinds:
+                raise garbled("llm", f"KIND is not one of {', '.join(kinds)}")
+            position = reply.integer("POSITION")
+            if not 0 <= position <= (self._capacity or position):
+                raise garbled("llm", f"POSITION is {position} in a context of {self._capacity}")
+            self._position = position
             return reply
 
     def _event(self, reply: Reply) -> GenerationEvent:
         match reply.text("KIND"):
             case "judgement":
-                return Judgement(QueryState(reply.text("TEXT")), *reply.numbers("SCORES"))
+                speech, text, noise = _scores(reply)
+                return Judgement(_one_of(QueryState, reply), speech, text, noise)
             case "text":
                 return TextPiece(reply.text("TEXT"), reply.integer("COUNT"), self._position)
             case _:
-                return GenerationEnd(FinishReason(reply.text("TEXT")), self._position, reply.integer("COUNT"))
+                return GenerationEnd(_one_of(FinishReason, reply), self._position, reply.integer("COUNT"))
+
+
+def _scores(reply: Reply) -> tuple[float, ...]:
+    scores = reply.numbers("SCORES")
+    if len(scores) != len(QueryState):
+        raise garbled("llm", f"SCORES has {len(scores)} elements and not {len(QueryState)}")
+    return scores
+
+
+def _one_of(words: type[Word], reply: Reply) -> Word:
+    """Read TEXT, which must be one of some words."""
+    try:
+        return words(reply.text("TEXT"))
+    except ValueError:
+        raise garbled("llm", f"TEXT is not one of {', '.join(words)}") from None
 
 
 def llm_request(

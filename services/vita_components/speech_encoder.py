@@ -51,10 +51,10 @@ class TritonUtterance:
             reply = await self._stream.expect(self._deadline)
             if self._is_finished:
                 self._deadline.start(FINISH_S)
-            rows = reply.tensor("EMBEDDINGS")
+            rows = reply.rows("EMBEDDINGS")
             if rows.raw:
                 yield Embeddings(rows.raw, rows.shape[0], rows.shape[1])
-            if reply.integer("END"):
+            if reply.flag("END"):
                 return
 
 

@@ -22,7 +22,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from vita_runtime.errors import ComponentUnavailable, VitaError
 from vita_runtime.tracing import outgoing_metadata
 
-from vita_components.failures import error_of_message, error_of_rpc, is_refusal, late, lost
+from vita_components.failures import error_of_message, error_of_rpc, garbled, is_refusal, late, lost
 from vita_components.taps import Tap
 from vita_components.tensors import Reply, Tensor
 
@@ -62,9 +62,12 @@ def build_request(
 
 
 def parse_reply(response: Message) -> Reply:
-    """Take a response's tensors out."""
+    """Take a response's tensors out. Raises ComponentUnavailable: they cannot be read."""
+    component = response.model_name or "component"
+    if len(response.outputs) != len(response.raw_output_contents):
+        raise garbled(component, "tensors without content")
     pairs = zip(response.outputs, response.raw_output_contents, strict=True)
-    return Reply({out.name: Tensor(out.name, out.datatype, tuple(out.shape), raw) for out, raw in pairs})
+    return Reply({out.name: Tensor(out.name, out.datatype, tuple(out.shape), raw) for out, raw in pairs}, component)
 
 
 def open_channel(address: str) -> grpc.aio.Channel:

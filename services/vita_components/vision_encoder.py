@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from vita_orchestrator.components import Embeddings
 from vita_runtime.errors import BadMedia
 
+from vita_components.failures import garbled
 from vita_components.pool import Pool
 from vita_components.tensors import Reply, Tensor, integer_tensor
 from vita_components.triton import Deadline, Message, build_request
@@ -21,10 +23,12 @@ def encode_request(picture: bytes, max_tile_count: int) -> Message:
     return build_request("vision_encoder", tensors)
 
 
-def tile_of(reply: Reply) -> Embeddings:
-    """Read one tile."""
-    rows = reply.tensor("EMBEDDINGS")
-    index, count = (int(number) for number in reply.numbers("TILE"))
+def tile_of(reply: Reply, expected: int) -> Embeddings:
+    """Read the tile whose turn it is."""
+    rows = reply.rows("EMBEDDINGS")
+    index, count = reply.integers("TILE", 2)
+    if index != expected or not index < count:
+        raise garbled("vision_encoder", f"TILE is {index} of {count} where {expected} is due")
     return Embeddings(rows.raw, rows.shape[0], rows.shape[1], index, count)
 
 
@@ -39,8 +43,8 @@ class TritonVisionEncoder:
             raise BadMedia("picture", "is empty")
         async with self.pool.lend() as endpoint, endpoint.stream() as stream:
             await stream.send(encode_request(picture, max_tile_count))
-            while True:
-                tile = tile_of(await stream.expect(Deadline(TILE_S)))
+            for index in itertools.count():
+                tile = tile_of(await stream.expect(Deadline(TILE_S)), index)
                 yield tile
-                if tile.tile_index + 1 == tile.tile_count:
+                if index + 1 == tile.tile_count:
                     return

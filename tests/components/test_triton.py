@@ -170,8 +170,8 @@ async def test_a_picture_that_is_refused_is_not_tried_again(serve: Serve, make_p
 
 
 async def sound(request: Any) -> AsyncIterator[Any]:
-    """A sample."""
-    yield response(Tensor("SOUND", "INT16", (1,), b"\1\0"))
+    """Sound of one code."""
+    yield response(Tensor("SOUND", "INT16", (600,), b"\1\0" * 600))
 
 
 async def test_a_window_on_a_model_that_dies_is_lost_long_before_its_deadline(
@@ -179,7 +179,7 @@ async def test_a_window_on_a_model_that_dies_is_lost_long_before_its_deadline(
 ) -> None:
     server = await serve(sound)
     codec = TritonCodecDecoder(await make_pool("codec_decoder", [server]))
-    assert await codec.decode((1,), keep_from=0, keep_count=1) == b"\1\0"
+    assert await codec.decode((1,), keep_from=0, keep_count=1) == b"\1\0" * 600
     server.is_hung = True
     async with asyncio.timeout(2):
         with pytest.raises(ComponentUnavailable):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -144,7 +143,7 @@ class _Session(Call):
     def _read(self, context: Context) -> None:
         """Begin to read what has been added."""
         cost_s = self._llm.pace.spend_s(self._llm.cost.per_token_s * context.unread)
-        self._read_s = max(self._read_s, time.monotonic()) + cost_s
+        self._read_s = max(self._read_s, asyncio.get_running_loop().time()) + cost_s
         context.unread = 0
 
     async def _generate(self, number: int, asked: Asked, context: Context) -> None:
@@ -155,7 +154,7 @@ class _Session(Call):
             self._read(context)
         llm.active += 1
         try:
-            await self._meter.pay(max(0.0, self._read_s - time.monotonic()) / llm.pace.spend_s(1.0))
+            await asyncio.sleep(self._read_s - asyncio.get_running_loop().time())  # past: not at all
             await self._meter.pay(self._step_s())
             state, scores = judge(llm.settings.scores, states, asked.number("noise_threshold", 0.5))
             if states:
