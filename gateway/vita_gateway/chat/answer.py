@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita_runtime.errors import ComponentDeadline
 
+from vita_gateway.client_edge import ClientEdge
 from vita_gateway.converse import Conversation, ConversationLost, Metadata, Orchestrator
 from vita_gateway.observe import FIRST_AUDIO_SECONDS, RESPONSES
 from vita_gateway.openai_errors import remote_failure
+
+REPORT_S = 2.0  # longest wait for a client to read the end of a recorded answer, and for the recording to take it
+_reports: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks but weakly
 
 FINISH_REASONS = {wire.RESPONSE_OUTCOME_LENGTH: "length"}  # all other good endings are "stop"
 
@@ -29,6 +34,11 @@ class Answer:
     def text(self) -> str:
         """All words."""
         return "".join(self.words)
+
+    @property
+    def response_id(self) -> str:
+        """The conversation's name for it, once it is done."""
+        return self.done.response_id if self.done else ""
 
     @property
     def finish_reason(self) -> str:
@@ -67,6 +77,7 @@ class Question:
     metadata: Metadata
     connect_s: float
     answer_s: float
+    edge: ClientEdge
 
 
 async def ask(
@@ -81,8 +92,11 @@ async def ask(
     """
     started_s = time.monotonic()
     until = started_s + question.answer_s
-    async with orchestrator.converse(lambda: question.opening, question.metadata, question.connect_s) as conversation:
-        telling = asyncio.create_task(_tell(conversation, question.requests))
+    async with AsyncExitStack() as leaving:
+        opening = orchestrator.converse(lambda: question.opening, question.metadata, question.connect_s)
+        conversation = await leaving.enter_async_context(opening)
+        question.edge.open(conversation.opened)
+        telling = asyncio.create_task(_tell(conversation, question))
         responses = conversation.responses()
         try:
             while answer.done is None:
@@ -94,6 +108,8 @@ async def ask(
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
+        if question.edge.is_recorded:
+            _report_later(conversation, question.edge, leaving.pop_all())
     assert answer.done is not None  # the loop's condition
     status = wire.ResponseOutcome.Name(answer.done.outcome).removeprefix("RESPONSE_OUTCOME_").lower()
     RESPONSES.labels("chat", status).inc()
@@ -101,10 +117,28 @@ async def ask(
         raise remote_failure(answer.done.failure)
 
 
-async def _tell(conversation: Conversation, requests: Sequence[wire.ConverseRequest]) -> None:
+async def _tell(conversation: Conversation, question: Question) -> None:
     """Write all requests; a failure to write shows in what is read."""
-    await conversation.send(*requests)
-    await conversation.finish()
+    await conversation.send(*question.requests)
+    if not question.edge.is_recorded:  # else something more will be said
+        await conversation.finish()
+
+
+def _report_later(conversation: Conversation, edge: ClientEdge, leaving: AsyncExitStack) -> None:
+    """Leave a recorded conversation once the client has been told everything, and that has been reported."""
+
+    async def report() -> None:
+        async with leaving:
+            with suppress(TimeoutError, ConversationLost):
+                async with asyncio.timeout(REPORT_S):
+                    await conversation.send(await edge.next_parcel())
+                    await conversation.finish()
+                    async for _ in conversation.responses():
+                        pass
+
+    reporting = asyncio.create_task(report())
+    _reports.add(reporting)
+    reporting.add_done_callback(_reports.discard)
 
 
 async def _next(responses: AsyncGenerator[wire.ConverseResponse, None], until: float) -> wire.ConverseResponse:

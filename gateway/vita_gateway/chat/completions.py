@@ -21,6 +21,7 @@ from vita_gateway.chat.answer import Answer, Question, ask
 from vita_gateway.chat.opening import configuration_of, instructions_of, items_of, opening_of, requests_of
 from vita_gateway.chat.request import ChatRequest
 from vita_gateway.chat.transcripts import TranscriptCache
+from vita_gateway.client_edge import EVENT_STREAM, HEADER, JSON, ClientEdge, wished_form
 from vita_gateway.converse import Orchestrator
 from vita_gateway.media.audio import encode_answer
 from vita_gateway.media.decoding import MediaDecoder
@@ -56,16 +57,19 @@ class ChatCompletions:
             VitaError: likewise, in our own words.
             ClientGone: nobody waits for the answer any more.
         """
+        edge = ClientEdge(wished_form(request.headers.get(HEADER, "")))
         body = await read_body(request, self.settings.max_body_bytes)
+        edge.received_json(body)
         chat = await self.media.run(lambda: parse_model(ChatRequest, parse_object(body)))
         chat.check(self.settings.max_messages)
         instructions, items = instructions_of(await items_of(chat, self.media, self.transcripts))
         question = Question(
-            opening=opening_of(configuration_of(chat, instructions)),
+            opening=opening_of(configuration_of(chat, instructions), edge.wish),
             requests=requests_of(items),
             metadata=passage.metadata(),
             connect_s=self.settings.connect_s,
             answer_s=self.settings.answer_s,
+            edge=edge,
         )
         completion = Completion(chat, f"chatcmpl-{uuid.uuid4().hex}", int(time.time()))
         if not chat.stream:
@@ -89,14 +93,18 @@ class ChatCompletions:
                 "expires_at": expires_at,
                 "transcript": answer.text,
             }
-        return Response(completion.whole(message, answer), media_type="application/json")
+        content = completion.whole(message, answer)
+        question.edge.sent(content)
+        question.edge.told(answer.response_id)
+        return Response(content, media_type=JSON)
 
     async def _streamed(self, request: Request, completion: Completion, question: Question) -> Response:
         """Start the stream once the first word, sound or failure is there, so that a refusal is a proper status."""
         answer = Answer()
         events = self._events(completion, question, answer)
         first = await unless_gone(request, anext(events))
-        return StreamingResponse(_after(first, events), media_type="text/event-stream", headers=STREAM_HEADERS)
+        told = _after(first, events, question.edge, answer)
+        return StreamingResponse(told, media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
     async def _events(self, completion: Completion, question: Question, answer: Answer) -> AsyncGenerator[bytes, None]:
         audio_id = f"audio_{uuid.uuid4().hex}"
@@ -222,8 +230,14 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _after(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def _after(
+    first: bytes, rest: AsyncGenerator[bytes, None], edge: ClientEdge, answer: Answer
+) -> AsyncIterator[bytes]:
+    """Yield all events; when the server comes for the next, one has been sent."""
     async with contextlib.aclosing(rest):
         yield first
+        edge.sent(first, EVENT_STREAM)
         async for event in rest:
             yield event
+            edge.sent(event, EVENT_STREAM)
+    edge.told(answer.response_id)

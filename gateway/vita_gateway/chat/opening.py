@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1 import item_pb2
+from vita.recording.v1.recording_pb2 import Form
 
 from vita_gateway.auth import TENANT
 from vita_gateway.chat.request import ChatRequest, Message, Part
@@ -59,9 +60,9 @@ def configuration_of(request: ChatRequest, instructions: str | None) -> wire.Ses
     )
 
 
-def opening_of(configuration: wire.SessionConfiguration) -> wire.Open:
+def opening_of(configuration: wire.SessionConfiguration, recording: Form) -> wire.Open:
     """Return the request that opens the conversation."""
-    return wire.Open(tenant_id=TENANT, configuration=configuration, is_ephemeral=True)
+    return wire.Open(tenant_id=TENANT, configuration=configuration, is_ephemeral=True, recording=recording)
 
 
 def requests_of(items: list[item_pb2.Item]) -> list[wire.ConverseRequest]:

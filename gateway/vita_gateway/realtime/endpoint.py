@@ -9,16 +9,19 @@ from collections.abc import AsyncIterator, Iterator
 
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from vita.recording.v1.recording_pb2 import Form
 from vita_runtime import tracing
 from vita_runtime.errors import AtCapacity, Draining, VitaError
 from vita_runtime.logging import bind
 
 from vita_gateway.auth import Door, chosen_subprotocol
+from vita_gateway.client_edge import HEADER, PARAMETER, ClientEdge, wished_form
 from vita_gateway.converse import Orchestrator
 from vita_gateway.media.decoding import MediaDecoder
 from vita_gateway.observe import CLOSES, SESSIONS, Passage, passage
 from vita_gateway.openai_errors import SERVER, ApiError, api_error
 from vita_gateway.realtime import server_events
+from vita_gateway.realtime.link import Link
 from vita_gateway.realtime.outbox import Outbox, SlowReader
 from vita_gateway.realtime.session import RealtimeSession, Surroundings
 from vita_gateway.settings import Settings
@@ -69,6 +72,7 @@ class Realtime:
             self._door.check_host(websocket.headers)
             self._door.check_origin(websocket.headers)
             self._door.check_key(websocket.headers, protocols)
+            edge = ClientEdge(_wish(websocket))
         except ApiError as problem:
             headers = {**problem.headers(), "x-request-id": request.request_id}
             await websocket.send_denial_response(JSONResponse(problem.body(), problem.status, headers))
@@ -79,15 +83,15 @@ class Realtime:
         SESSIONS.inc()
         try:
             with bind(request_id=request.request_id), tracing.span("realtime session", traceparent=request.traceparent):
-                await self._serve(websocket, request)
+                await self._serve(websocket, request, edge)
         finally:
             SESSIONS.dec()
             self._session_count -= 1
             if self._session_count == 0:
                 self._is_empty.set()
 
-    async def _serve(self, websocket: WebSocket, request: Passage) -> None:
-        outbox = Outbox(websocket, self._settings.slow_reader_s)
+    async def _serve(self, websocket: WebSocket, request: Passage, edge: ClientEdge) -> None:
+        outbox = Outbox(websocket, self._settings.slow_reader_s, edge)
         around = Surroundings(
             settings=self._settings,
             orchestrator=self._orchestrator,
@@ -95,6 +99,7 @@ class Realtime:
             metadata=request.metadata(),
             model=websocket.query_params.get("model", self._settings.model)[:100],
             session_id=websocket.query_params.get("session_id", "")[:100],
+            edge=edge,
         )
         session = RealtimeSession(around, outbox)
         code, problem = LEFT, None
@@ -129,7 +134,8 @@ class Realtime:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(outbox.run())
             tasks.create_task(session.listen_to_conversation())
-            tasks.create_task(session.listen_to_client(_messages(websocket)))
+            tasks.create_task(session.listen_to_client(_messages(websocket, session.link)))
+            tasks.create_task(session.link.report_client())
             tasks.create_task(self._end_in_time(session))
 
     async def _end_in_time(self, session: RealtimeSession) -> None:
@@ -146,7 +152,12 @@ class Realtime:
         raise Ended(GOING_AWAY, None)
 
 
-async def _messages(websocket: WebSocket) -> AsyncIterator[bytes | str]:
+def _wish(websocket: WebSocket) -> Form:
+    """Return how much the client wishes to have recorded; browsers cannot send headers."""
+    return wished_form(websocket.headers.get(HEADER, websocket.query_params.get(PARAMETER, "")))
+
+
+async def _messages(websocket: WebSocket, link: Link) -> AsyncIterator[bytes | str]:
     """Yield what the client sends.
 
     Raises:
@@ -155,9 +166,12 @@ async def _messages(websocket: WebSocket) -> AsyncIterator[bytes | str]:
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
+            await link.part()
             raise WebSocketDisconnect(message.get("code", LEFT), message.get("reason"))
         text = message.get("text")
-        yield text if text is not None else message.get("bytes", b"")
+        content = text if text is not None else message.get("bytes", b"")
+        link.edge.received(content)
+        yield content
 
 
 async def _close(websocket: WebSocket, outbox: Outbox, code: int, problem: ApiError | None) -> None:

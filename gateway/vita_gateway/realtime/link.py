@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita_runtime.errors import VitaError
 
 from vita_gateway.auth import TENANT
+from vita_gateway.client_edge import ClientEdge
 from vita_gateway.converse import (
     RETRY_S,
     Conversation,
@@ -22,6 +24,8 @@ from vita_gateway.converse import (
 from vita_gateway.observe import RESUMPTIONS
 
 logger = logging.getLogger(__name__)
+
+PARTING_S = 0.5  # longest wait for a recording's last words
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,9 @@ class Link:
         configuration: Callable[[], wire.SessionConfiguration],
         *,
         session_id: str = "",
+        edge: ClientEdge,
     ) -> None:
+        self.edge = edge
         self.session_id = session_id
         self._orchestrator = orchestrator
         self._metadata = metadata
@@ -104,12 +110,36 @@ class Link:
         except TimeoutError as error:
             raise ConversationLost("the connection to the conversation service was lost") from error
 
+    async def report_client(self) -> None:
+        """Tell a recorded conversation, after each answer, what passed between the client and us; until cancelled."""
+        while True:
+            await self._report(await self.edge.next_parcel())
+
+    async def part(self) -> None:
+        """The client has left: tell a recorded conversation the rest, if it takes it now."""
+        if self.edge.is_recorded:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PARTING_S):
+                    await self._report(self.edge.parcel())
+
+    async def _report(self, parcel: wire.ConverseRequest) -> None:
+        """Send what belongs to a recording; the session does not depend on it."""
+        if self._conversation is not None:
+            with contextlib.suppress(ConversationLost):
+                await self._conversation.send(parcel)
+
     def _opening(self) -> wire.Open:
-        return wire.Open(session_id=self.session_id, tenant_id=TENANT, configuration=self._configuration())
+        return wire.Open(
+            session_id=self.session_id,
+            tenant_id=TENANT,
+            configuration=self._configuration(),
+            recording=self.edge.wish,
+        )
 
     def _attach(self, conversation: Conversation) -> None:
         self.session_id = conversation.opened.session_id
         self._conversation = conversation
+        self.edge.open(conversation.opened)
         self._connected.set()
 
     def _detach(self, conversation: Conversation) -> None:

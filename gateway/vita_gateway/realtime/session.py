@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita_runtime.errors import BadInput, VitaError
 
+from vita_gateway.client_edge import ClientEdge
 from vita_gateway.converse import Metadata, Orchestrator
 from vita_gateway.media.decoding import MediaDecoder
 from vita_gateway.media.encoded import decode_base64
@@ -53,6 +54,7 @@ class Surroundings:
     metadata: Metadata
     model: str
     session_id: str  # to resume; "": a new session
+    edge: ClientEdge
 
 
 class RealtimeSession:
@@ -66,11 +68,12 @@ class RealtimeSession:
         self._longest_answer: int | None = None  # the service's own limit, once it has said so
         self._ledger = Ledger()
         self._translation = Translation(self._ledger, self._configuration)
-        self._link = Link(
+        self.link = Link(
             around.orchestrator,
             around.metadata,
             lambda: conversation_configuration(self._configuration, self._longest_answer),
             session_id=around.session_id,
+            edge=around.edge,
         )
         self._microphone = InputAudio(self._configuration.audio.input.format.type)
         self._uncommitted_ms = 0.0
@@ -83,7 +86,7 @@ class RealtimeSession:
     @property
     def session_id(self) -> str:
         """The conversation's name."""
-        return self._link.session_id
+        return self.link.session_id
 
     async def wait_until_idle(self) -> None:
         """Wait until no response is in progress."""
@@ -96,7 +99,7 @@ class RealtimeSession:
             VitaError: the conversation cannot go on.
         """
         settings = self._around.settings
-        events = self._link.events(settings.connect_s, settings.resume_s)
+        events = self.link.events(settings.connect_s, settings.resume_s)
         try:
             async for event in events:
                 match event:
@@ -185,7 +188,7 @@ class RealtimeSession:
         self._translation.configuration = configuration
 
     def _session_event(self, kind: str, session: SessionConfiguration) -> server_events.Event:
-        shown = session_object(session, self._link.session_id, self._around.model, self._expires_at_s)
+        shown = session_object(session, self.link.session_id, self._around.model, self._expires_at_s)
         return {"type": kind, "session": shown}
 
     async def _serve(self, event: client.ClientEvent, kind: str) -> None:
@@ -233,7 +236,7 @@ class RealtimeSession:
         await self._send(request)
 
     async def _send(self, request: wire.ConverseRequest) -> None:
-        await self._link.send(request, self._around.settings.resume_s)
+        await self.link.send(request, self._around.settings.resume_s)
 
     async def _update(self, event: client.SessionUpdate, kind: str) -> None:
         try:
