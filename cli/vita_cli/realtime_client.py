@@ -214,14 +214,18 @@ class Microphone:
 
 @contextlib.asynccontextmanager
 async def connected(
-    url: str, *, api_key: str = "", model: str = "vita", now: Now = time.monotonic
+    url: str, *, api_key: str = "", model: str = "vita", recording: str = "", now: Now = time.monotonic
 ) -> AsyncGenerator[RealtimeClient, None]:
     """Hold a session with the server at `url` (http or ws), open and greeted, inside the block.
+
+    `recording` ("full" or "redacted") wishes that its turns be recorded.
 
     Raises:
         RealtimeError: the server cannot be reached, or does not let us in.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    if recording:
+        headers["x-vita-recording"] = recording
     try:
         socket = await connect(
             realtime_url(url, model),

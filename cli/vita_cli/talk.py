@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="where the answer's sound goes, a WAV")
     parser.add_argument("--url", help="the gateway; default: the stack that runs here")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--record",
+        choices=("full", "redacted"),
+        help="have the turn recorded, if the server is set up for it (`vita up --record`, docs/recordings.md)",
+    )
     parser.add_argument("--fast", action="store_true", help="send the question at once, not at the pace of speech")
 
 
@@ -60,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         question = _question(args)
         url = cast("str | None", args.url) or _running_stack()
-        exchange = asyncio.run(_exchange(url, question))
+        exchange = asyncio.run(_exchange(url, question, cast("str | None", args.record) or ""))
         answer = exchange.answer
         if args.out is not None:
             write_sound(args.out, bytes(answer.sound))
@@ -112,8 +117,8 @@ async def _ask_aloud(client: RealtimeClient, sound: bytes) -> Exchange:
     return Exchange(answer, asked_s)
 
 
-async def _exchange(url: str, question: Question) -> Exchange:
-    async with connected(url, api_key=os.environ.get("VITA_API_KEY", "")) as client:
+async def _exchange(url: str, question: Question, recording: str) -> Exchange:
+    async with connected(url, api_key=os.environ.get("VITA_API_KEY", ""), recording=recording) as client:
         return await ask(client, question)
 
 

@@ -25,6 +25,11 @@ def add_arguments(up: argparse.ArgumentParser) -> None:
     up.add_argument("--only", default=",".join(PARTS), metavar="PARTS", help=f"some of {','.join(PARTS)}")
     up.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     up.add_argument("--threads", type=int, default=1, help="torch threads of each component")
+    up.add_argument(
+        "--record",
+        choices=("full", "redacted"),
+        help="leave a recording of every turn in recordings/ of the stack's folder; full ones hold users' words",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,10 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
         only=tuple(name.strip() for name in arguments.only.split(",") if name.strip()),
         device=arguments.device,
         threads=arguments.threads,
+        settings=_recording(arguments.record, arguments.state_dir),
     )
     logging.configure("launcher")
     shutdown.run(lambda stop_event: _run(options, stop_event), grace_s=STOP_S)
     return 0
+
+
+def _recording(form: str | None, state_dir: Path) -> dict[str, dict[str, str]]:
+    """Return the settings with which every session is recorded."""
+    if form is None:
+        return {}
+    folder = (state_dir / "recordings").absolute()
+    return {"orchestrator": {"recording_dir": str(folder), "recording_form": form, "recorded_share": "1"}}
 
 
 async def _run(options: Options, stop_event: asyncio.Event) -> None:

@@ -172,7 +172,6 @@ class TurnRecorder:
     def begin(self, snapshot: BuildSnapshot) -> None:
         """See SessionTape. Turns that have ended and wait for their client's records keep what was noted for them."""
         self._reel = Reel(self._now_ns(), time.time_ns() // 1_000_000, snapshot)
-        self._calls = 0
         self._open_turn = ""
 
     def take_client_records(self, records: ClientRecords) -> None:

@@ -107,7 +107,10 @@ class Writer:
 def bundle_of(finished: Finished, origin: Origin) -> Bundle:
     """Put a recording together."""
     started_ns = finished.reel.started_ns
-    records = [_record(note, started_ns) for note in _breathing(finished.notes)]
+    calls: dict[int, int] = {0: 0}  # the session's number → the recording's
+    records = [
+        _record(note, started_ns, calls.setdefault(note.call, len(calls))) for note in _breathing(finished.notes)
+    ]
     records += _client_records(finished)
     records.sort(key=lambda record: record.time_ns)  # stable: what was noted first comes first
     manifest = Manifest(
@@ -134,7 +137,7 @@ def _breathing(notes: Iterable[Note]) -> Iterator[Note]:
         yield note
 
 
-def _record(note: Note, started_ns: int) -> Record:
+def _record(note: Note, started_ns: int, call: int) -> Record:
     kind, content = _written(note.content)
     is_opening = note.edge == EDGE_COMPONENT and note.kind == KIND_OPENED
     return Record(
@@ -143,7 +146,7 @@ def _record(note: Note, started_ns: int) -> Record:
         kind=note.kind,
         component=note.component,
         address=note.name if is_opening else "",
-        call=note.call,
+        call=call,
         type=kind,
         content=content,
         byte_count=len(content),

@@ -77,7 +77,9 @@ def triton_part(
     return Part(component, command, environment, addresses, first_request, ping, shm_prefix, True, stop_after=1)
 
 
-def orchestrator_part(ports: tuple[int, int], redis_url: str, endpoints: Mapping[str, str]) -> Part:
+def orchestrator_part(
+    ports: tuple[int, int], redis_url: str, endpoints: Mapping[str, str], settings: Mapping[str, str]
+) -> Part:
     """The orchestrator: gRPC, and HTTP for metrics and health."""
     grpc, metrics = (f"{LOOPBACK}:{port}" for port in ports)
     environment = {
@@ -85,6 +87,7 @@ def orchestrator_part(ports: tuple[int, int], redis_url: str, endpoints: Mapping
         "VITA_ORCHESTRATOR_METRICS_LISTEN": metrics,
         "VITA_ORCHESTRATOR_REDIS_URL": redis_url,
         **{f"VITA_ORCHESTRATOR_{component.upper()}_ENDPOINTS": target for component, target in endpoints.items()},
+        **{f"VITA_ORCHESTRATOR_{name.upper()}": value for name, value in settings.items()},
     }
 
     async def ready() -> None:

@@ -49,7 +49,9 @@ class Options:
     device: str = "cpu"
     threads: int = 1  # torch threads of each component
     model_repo: Path | None = None  # instead of the checkout's
-    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])  # by component
+    settings: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict[str, Mapping[str, str]]
+    )  # by component or "orchestrator"
 
 
 class Stack:
@@ -163,7 +165,8 @@ def _parts(options: Options, installation: Installation, stack_id: str, run_dir:
         endpoints[component] = part.addresses["grpc"]
         parts.append(part)
     if "orchestrator" in options.only:
-        parts.append(orchestrator_part((next(ports), next(ports)), f"unix://{socket}", endpoints))
+        settings = options.settings.get("orchestrator", {})
+        parts.append(orchestrator_part((next(ports), next(ports)), f"unix://{socket}", endpoints, settings))
     if "gateway" in options.only:
         orchestrator = next((part.addresses["grpc"] for part in parts if part.name == "orchestrator"), f"{LOOPBACK}:1")
         if options.port and not is_free(options.port):
