@@ -23,7 +23,7 @@ from vita.recording.v1.recording_pb2 import FORM_FULL, FORM_REDACTED
 from vita_components.connect import NAMES, ConnectedComponents, connect
 from vita_recordings.consent import Consent, Recordings
 from vita_recordings.writer import Origin, Writer
-from vita_runtime import keepalive, metrics, shutdown, tracing
+from vita_runtime import keepalive, metrics, shutdown, stalls, tracing
 from vita_runtime import logging as vita_logging
 from vita_runtime import settings as vita_settings
 from vita_runtime.errors import StartupError, StoreUnavailable
@@ -104,6 +104,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         await stack.enter_async_context(metrics.serve(settings.metrics_listen, health))
         await stack.enter_async_context(_grpc_server(settings, servicer, health))
+        stack.enter_context(stalls.watched())
         watching = asyncio.create_task(_watch(health, store, components))
         stack.callback(watching.cancel)
         logger.info("orchestrator serves", extra={"listen": settings.listen})
