@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import grpc.aio
 from vita.conversation.v1 import conversation_service_pb2 as wire
@@ -95,6 +96,22 @@ def script_of(records: Sequence[Record]) -> Script:
     return Script(steps, seen, end_s)
 
 
+class Stage(Protocol):
+    """Where a play takes place."""
+
+    def start(self) -> None:
+        """The session is open, and nothing has been said."""
+        ...
+
+    async def heard(self, request_count: int) -> None:
+        """Wait until so many requests have arrived."""
+        ...
+
+    def end(self) -> None:
+        """All is over, and the stream is about to be left."""
+        ...
+
+
 class Player:
     """Plays one script to a conversation service."""
 
@@ -107,16 +124,13 @@ class Player:
         self.waited_in_vain = ""  # for what, the first time
         self.failure = ""  # with which the service ended the stream
 
-    async def play(
-        self, address: str, opening: wire.Open, started: Callable[[], None], ended: Callable[[], None]
-    ) -> None:
+    async def play(self, address: str, opening: wire.Open, stage: Stage) -> None:
         """Open the session and play; return when all has been said, and seen or waited for in vain.
 
         Args:
             address: The conversation service's.
             opening: How to open the session.
-            started: Called when the session is open and before anything is said.
-            ended: Called when all is over and before the stream is left.
+            stage: Who is told when the play begins and ends.
 
         Raises:
             VitaError: the session cannot be opened.
@@ -131,27 +145,29 @@ class Player:
                     first = await call.read()
                 if not isinstance(first, wire.ConverseResponse) or not first.HasField("opened"):
                     raise VitaError("the replayed session did not open")
-                started()
+                stage.start()
                 self._shift_s = self._now()
                 reading = asyncio.create_task(self._read(call))
-                await self._say(call)
+                await stage.heard(await self._say(call))
             except grpc.aio.AioRpcError as error:
                 raise VitaError(f"the replayed session ended: {error.details()}") from error
             finally:
-                ended()
+                stage.end()
                 call.cancel()
                 if reading is not None:
                     await asyncio.gather(reading, return_exceptions=True)
 
-    async def _say(self, call: grpc.aio.StreamStreamCall[wire.ConverseRequest, wire.ConverseResponse]) -> None:
-        for step in self._script.steps:
+    async def _say(self, call: grpc.aio.StreamStreamCall[wire.ConverseRequest, wire.ConverseResponse]) -> int:
+        """Say everything, and wait for what was seen last; return how many requests were sent."""
+        for sent, step in enumerate(self._script.steps):
             if not self.waited_in_vain and await self._has_waited(step.seen):
                 self._shift_s = max(self._shift_s, self._now() - step.time_s)
             await asyncio.sleep(max(0.0, self._shift_s + step.time_s - self._now()))
             if self._is_ended:
-                return
+                return sent
             await call.write(step.request)
         await self._has_waited(self._script.seen)
+        return len(self._script.steps)
 
     async def _has_waited(self, wanted: Seen) -> bool:
         """Wait until that has been seen; return whether one had to."""

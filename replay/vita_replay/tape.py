@@ -6,6 +6,7 @@ are asked in earnest, and that is remembered: from there on the replay may diffe
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from vita.conversation.v1.conversation_service_pb2 import ClientRecords
 from vita.recording.v1.recording_pb2 import (
+    EDGE_CONVERSATION,
     EDGE_INSIDE,
     FORM_UNSPECIFIED,
     KIND_OBSERVED,
     KIND_OPENED,
+    KIND_REQUEST,
     Edge,
     Kind,
     Record,
@@ -25,6 +28,7 @@ from vita_recordings.bundle import Bundle
 from vita_recordings.recorder import BuildSnapshot
 from vita_recordings.tape import Content, T
 
+ARRIVAL_S = 5.0  # of what was sent on loopback, to an orchestrator that may be busy
 TEXT, JSON = "text/plain", "application/json"
 
 
@@ -49,7 +53,8 @@ class ReplayTape:
         self._started_s = now()
         self._notes: list[_Note] = []
         self._is_over = False
-        self._call_count = 0
+        self._call_count = self._request_count = 0
+        self._arrived = asyncio.Event()
         self._observed: dict[str, deque[str]] = {}
         self.fresh: list[str] = []  # names of values that the recording had no more of
         for record in recorded:
@@ -61,6 +66,16 @@ class ReplayTape:
         self._started_s = self._now()
         self._notes.clear()
 
+    async def heard(self, request_count: int) -> None:
+        """Wait until so many of the client's requests have arrived, but not for ever."""
+        try:
+            async with asyncio.timeout(ARRIVAL_S):
+                while self._request_count < request_count:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return  # the comparison will say which did not
+
     def end(self) -> None:
         """The recording ended here: what passes from now on was not recorded either."""
         self._is_over = True
@@ -69,6 +84,9 @@ class ReplayTape:
         self, edge: Edge, kind: Kind, content: Content = None, *, component: str = "", call: int = 0, name: str = ""
     ) -> None:
         """See Tape."""
+        if edge == EDGE_CONVERSATION and kind == KIND_REQUEST:
+            self._request_count += 1
+            self._arrived.set()
         if not self._is_over:
             self._notes.append(_Note(self._now() - self._started_s, edge, kind, content, component, call, name))
 

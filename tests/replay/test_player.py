@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc.aio
@@ -71,6 +72,24 @@ class Service(ConversationServiceServicer):
         await answering
 
 
+@dataclass
+class Noticed:
+    service: Service
+    marks: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        assert self.service.came == []
+        self.marks.append("start")
+
+    async def heard(self, request_count: int) -> None:
+        await asyncio.sleep(0.05)
+        assert len(self.service.came) == request_count
+        self.marks.append("heard")
+
+    def end(self) -> None:
+        assert self.marks == ["start", "heard"]
+
+
 @asynccontextmanager
 async def served(service: Service) -> AsyncGenerator[str]:
     server = grpc.aio.server()
@@ -91,8 +110,7 @@ async def nothing(service: Service) -> AsyncIterator[wire.ConverseResponse]:
 async def played(records: list[Record], service: Service) -> Player:
     one = Player(script_of(records), asyncio.get_running_loop().time)
     async with served(service) as address:
-        await one.play(address, wire.Open(session_id="sess_1"), lambda: None, lambda: None)
-        await asyncio.sleep(0.05)
+        await one.play(address, wire.Open(session_id="sess_1"), Noticed(service))
     return one
 
 
