@@ -10,13 +10,20 @@ from vita_components.tensors import Tensor
 
 Message = Any  # KServe's generated messages come without types
 Send = Callable[[Message], Awaitable[None]]  # takes a ModelStreamInferResponse
+REASON = "ERROR_REASON_"
 
 
 class Refused(Exception):
     """The request cannot be served; the message goes to the client, as from Triton."""
 
     def __init__(self, reason: str, problem: str) -> None:
-        super().__init__(f"ERROR_REASON_{reason}: {problem}")
+        super().__init__(f"{REASON}{reason}: {problem}")
+
+    @classmethod
+    def saying(cls, text: str) -> Refused:
+        """Refuse as somebody else did: "ERROR_REASON_…: …", or else it is a defect of theirs."""
+        reason, _, problem = text.partition(": ")
+        return cls(reason.removeprefix(REASON), problem) if reason.startswith(REASON) else cls("INTERNAL", text)
 
 
 class Asked:

@@ -62,7 +62,7 @@ class _Context:
         self.asked[int(request.parameter("sequence") or 0)] = request
         if request.parameter("op") != "generate":
             return None
-        key = _key(self.units, request)
+        key = key_of(self.units, request)
         self.generation = Generation(self.call, request, key, len(_joined(self.units)))
         return self.generation
 
@@ -132,7 +132,7 @@ def _joined(units: Sequence[Unit]) -> list[tuple[str, bytes]]:
     return joined
 
 
-def _key(units: Sequence[Unit], request: Passed) -> bytes:
+def key_of(units: Sequence[Unit], request: Passed) -> bytes:
     """Write a context's content and the sampling down; a tail of the content gives a tail of this.
 
     So the first unit is written without its name: its other half may lie before the recording.

@@ -45,6 +45,11 @@ def reply_to(asked: Asked, *tensors: Tensor) -> Message:
     return message
 
 
+def reply_again(response: Message) -> Message:
+    """Build the reply that carries a response from elsewhere."""
+    return _pb.ModelStreamInferResponse(infer_response=response)
+
+
 def error_reply(text: str) -> Message:
     """Build Triton's reply to a request that failed."""
     return _pb.ModelStreamInferResponse(error_message=text)

@@ -45,6 +45,12 @@ class Meter:
         await self._wait(owed_s)
         self._owed_s += max(owed_s - (now() - started_s), -MOST_CREDIT_S)
 
+    async def until(self, at_s: float) -> None:
+        """Wait for a time of the event loop's."""
+        delay_s = at_s - asyncio.get_running_loop().time()
+        if delay_s > 0:
+            await self._wait(delay_s)
+
     def wake(self) -> None:
         """End the sleep now; what is left of it is forgotten."""
         if self._sleep is not None and not self._sleep.done():

@@ -47,28 +47,28 @@ class Llm:
         self.work = self.active = self.sessions = 0
 
     def call(self, send: Send) -> Call:
-        return _Session(self, send)
+        return Session(self, send)
 
 
-class _Session(Call):
-    """One stream; it holds one context."""
+class Session(Call):
+    """One stream; it holds one context. A recorded language model does otherwise what is overridden."""
 
     def __init__(self, llm: Llm, send: Send) -> None:
-        self._llm, self._send = llm, send
+        self._llm, self.send = llm, send
         self._context: Context | None = None
         self._session_id = ""
-        self._meter = Meter(llm.pace)
+        self.meter = Meter(llm.pace)
         self._waiting: deque[tuple[int, Asked]] = deque()  # behind the answer that is being written
         self._writing: asyncio.Task[None] | None = None
-        self._taken = self._stopped = 0  # requests so far; which of them was the last to say stop
+        self._taken = self.stopped = 0  # requests so far; which of them was the last to say stop
         self._read_s = 0.0  # when everything appended has been read
 
     async def take(self, asked: Asked) -> None:
         self._taken += 1
         match asked.op:
             case "stop":
-                self._stopped = self._taken
-                self._meter.wake()
+                self.stopped = self._taken
+                self.meter.wake()
             case "end":
                 self.close()
             case op if op == "generate" or self._writing is not None:
@@ -104,12 +104,12 @@ class _Session(Call):
             if self._context is None or asked.text_parameter("session_id") != self._session_id:
                 raise Refused("COMPONENT_UNAVAILABLE", "there is no such session")
             if asked.op == "generate":
-                await self._generate(number, asked, self._context)
+                await self.generate(number, asked, self._context)
             else:
-                kind = self._change(asked, self._context)
-                await self._send(self._reply(asked, kind))
+                kind = self.change(asked, self._context)
+                await self.send(self.reply(asked, kind))
         except Refused as refusal:
-            await self._send(self._reply(asked, "error", text=str(refusal)))
+            await self.send(self.reply(asked, "error", text=str(refusal)))
 
     async def _open(self, asked: Asked) -> None:
         settings = self._llm.settings
@@ -117,9 +117,10 @@ class _Session(Call):
             raise Refused("AT_CAPACITY", f"all {settings.max_sessions} sessions are in use")
         self._llm.sessions += self._context is None
         self._context, self._session_id = Context(settings.capacity), asked.text_parameter("session_id")
-        await self._send(self._reply(asked, "opened", count=settings.capacity))
+        self.opened()
+        await self.send(self.reply(asked, "opened", count=settings.capacity))
 
-    def _change(self, asked: Asked, context: Context) -> str:
+    def change(self, asked: Asked, context: Context) -> str:
         """Do what changes the context at once; return what the reply says."""
         match asked.op:
             case "append_text":
@@ -146,7 +147,7 @@ class _Session(Call):
         self._read_s = max(self._read_s, asyncio.get_running_loop().time()) + cost_s
         context.unread = 0
 
-    async def _generate(self, number: int, asked: Asked, context: Context) -> None:
+    async def generate(self, number: int, asked: Asked, context: Context) -> None:
         llm, before = self._llm, context.position
         states = [state for state in asked.text_parameter("states", "speech,noise").split(",") if state]
         if states or context.role != "assistant":
@@ -155,13 +156,13 @@ class _Session(Call):
         llm.active += 1
         try:
             await asyncio.sleep(self._read_s - asyncio.get_running_loop().time())  # past: not at all
-            await self._meter.pay(self._step_s())
+            await self.meter.pay(self._step_s())
             state, scores = judge(llm.settings.scores, states, asked.number("noise_threshold", 0.5))
             if states:
-                await self._send(self._reply(asked, "judgement", text=state, scores=scores))
+                await self.send(self.reply(asked, "judgement", text=state, scores=scores))
             if states and state == "noise":
                 context.truncate(before)
-                await self._send(self._reply(asked, "end", text="noise"))
+                await self.send(self.reply(asked, "end", text="noise"))
                 return
             await self._write(number, asked, context)
         finally:
@@ -173,18 +174,25 @@ class _Session(Call):
         words = words[context.position - context.turns[-1].content :]
         longest = min(asked.integer("max_tokens", 512), context.capacity - context.position, len(words))
         count = 0
-        while count < longest and self._stopped < number:
+        while count < longest and self.stopped < number:
             piece = words[count : count + (self._piece_tokens() if count else 1)][: longest - count]
             if count:
-                await self._meter.pay(self._step_s() * len(piece))
-                if self._stopped > number:
+                await self.meter.pay(self._step_s() * len(piece))
+                if self.stopped > number:
                     break
             count += len(piece)
             context.position += len(piece)
             self._llm.work += len(piece)
-            await self._send(self._reply(asked, "text", text="".join(piece), count=len(piece)))
-        reason = "stop" if count == len(words) else "cancelled" if self._stopped > number else "length"
-        await self._send(self._reply(asked, "end", text=reason, count=count))
+            self.wrote("".join(piece), context)
+            await self.send(self.reply(asked, "text", text="".join(piece), count=len(piece)))
+        reason = "stop" if count == len(words) else "cancelled" if self.stopped > number else "length"
+        await self.send(self.reply(asked, "end", text=reason, count=count))
+
+    def opened(self) -> None:
+        """The context is new."""
+
+    def wrote(self, text: str, context: Context) -> None:
+        """Words have got into the context."""
 
     def _step_s(self) -> float:
         return self._llm.cost.of(0, self._llm.active - 1)
@@ -193,7 +201,7 @@ class _Session(Call):
         step_s = self._llm.pace.spend_s(self._step_s())
         return PIECE_TOKENS if not step_s else max(1, min(PIECE_TOKENS, math.floor(PIECE_S / step_s)))
 
-    def _reply(
+    def reply(
         self, asked: Asked, kind: str, *, text: str = "", count: int = 0, scores: tuple[float, ...] = ()
     ) -> Message:
         return reply_to(
