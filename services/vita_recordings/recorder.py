@@ -54,6 +54,7 @@ class Reel:
     started_ns: int
     started_unix_ms: int
     snapshot: BuildSnapshot
+    is_first: bool = True  # of its session
     notes: list[Note] = field(default_factory=list[Note])
     client: list[ClientPart] = field(default_factory=list[ClientPart])
     byte_count: int = 0
@@ -138,6 +139,7 @@ class TurnRecorder:
         self._session_id, self._tenant_id = session_id, tenant_id
         self._finish = finish
         self._now_ns = now_ns
+        self._is_first = True
         self._reel: Reel | None = None  # before the first quiet moment nothing can be understood
         self._calls = 0
         self._open_turn = ""  # of which no answer has ended
@@ -171,7 +173,8 @@ class TurnRecorder:
 
     def begin(self, snapshot: BuildSnapshot) -> None:
         """See SessionTape. Turns that have ended and wait for their client's records keep what was noted for them."""
-        self._reel = Reel(self._now_ns(), time.time_ns() // 1_000_000, snapshot)
+        self._reel = Reel(self._now_ns(), time.time_ns() // 1_000_000, snapshot, self._is_first)
+        self._is_first = False
         self._open_turn = ""
 
     def take_client_records(self, records: ClientRecords) -> None:

@@ -164,12 +164,12 @@ def _written(content: Content) -> tuple[str, bytes]:
 
 
 def _client_records(finished: Finished) -> Iterator[Record]:
-    """The client's edge on the orchestrator's clock; what came before the start belongs to no turn of this one."""
+    """The client's edge on the orchestrator's clock. Before the start lies another turn, or a session's opening."""
     started_ns = finished.reel.started_ns
     for received_ns, part in finished.client:
         for record in part.records:
             time_ns = record.time_ns - part.sent_ns + received_ns - started_ns
-            if time_ns >= 0:
+            if time_ns >= 0 or finished.reel.is_first:
                 copy = Record()
                 copy.CopyFrom(record)
                 copy.time_ns, copy.edge, copy.byte_count = time_ns, EDGE_CLIENT, len(record.content)

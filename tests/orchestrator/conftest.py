@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.clock import LoopFactory, virtual_loop_factories
 
-REAL_TIME = ("test_servicer", "test_clients_that_go")
+REAL_TIME = ("test_servicer", "test_clients_that_go", "test_recording")
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:

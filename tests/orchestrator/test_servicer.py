@@ -19,6 +19,7 @@ from vita_orchestrator.patience import Outages
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.servicer import ConversationServicer
 from vita_orchestrator.surroundings import Surroundings
+from vita_recordings.recorder import Tapes
 from vita_runtime import keepalive
 from vita_runtime.errors import StoreUnavailable
 from vita_sessions.memory_store import MemoryStore
@@ -72,6 +73,7 @@ async def edge(
     *,
     max_sessions: int = 4,
     options: keepalive.Options = (),
+    tapes: Tapes | None = None,
 ) -> AsyncGenerator[Edge]:
     numbers = itertools.count(1)
     surroundings = Surroundings(
@@ -82,7 +84,9 @@ async def edge(
         new_id=lambda kind: f"{kind}_{next(numbers)}",
         draw_seed=lambda: 7,
     )
-    servicer = ConversationServicer(surroundings, store or MemoryStore(), max_sessions=max_sessions, owner="test")
+    servicer = ConversationServicer(
+        surroundings, store or MemoryStore(), max_sessions=max_sessions, owner="test", tapes=tapes
+    )
     server = grpc.aio.server(options=options)
     service.add_ConversationServiceServicer_to_server(servicer, server)
     address = f"unix:{tmp_path}/edge.sock"

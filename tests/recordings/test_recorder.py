@@ -157,15 +157,24 @@ async def test_a_stream_that_ends_between_turns_leaves_nothing_more() -> None:
 
 async def test_the_clients_times_are_put_on_our_clock() -> None:
     it = Recorded()
-    it.begin()  # at 1 ms
+    it.begin()
+    it.begin()  # at 2 ms
     it.start(1)
     it.end(1)
     gateway_ns = 5_000_000_000  # ahead of us
     it.report(1, gateway_ns - 1_000_000, gateway_ns - 60_000_000, sent_ns=gateway_ns)
     bundle = it.bundle()
     (record,) = [record for record in bundle.records if record.edge == pb.EDGE_CLIENT]
-    assert record.time_ns == 2_000_000, "received at 4 ms, noted 1 ms before it was sent; the other is from before"
-    assert bundle.manifest.gateway_clock_ns == gateway_ns - 4_000_000
+    assert record.time_ns == 2_000_000, "received at 5 ms, noted 1 ms before it was sent; the other is from before"
+    assert bundle.manifest.gateway_clock_ns == gateway_ns - 5_000_000
+
+
+async def test_a_sessions_first_recording_holds_how_its_client_opened_it() -> None:
+    it = Recorded()
+    it.begin()  # at 1 ms
+    it.end(1)
+    it.report(1, 0, sent_ns=3_000_000)
+    assert it.bundle().records[0].time_ns == -1_000_000
 
 
 async def test_calls_are_numbered_by_recording_and_name_their_replica() -> None:
