@@ -121,9 +121,9 @@ async def test_a_failure_is_noted_with_its_reason_and_the_components_words(
 async def test_a_replica_that_dies_is_noted_once(serve: Serve, make_pool: MakePool, noting: NotingTape) -> None:
     pool = await make_pool("llm", [await serve(dies)])
     tape.use(noting)
-    with pytest.raises(ComponentUnavailable):
-        async with pool.lend() as endpoint, endpoint.stream() as stream:
-            await stream.send(REQUEST)
+    async with pool.lend() as endpoint, endpoint.stream() as stream:
+        await stream.send(REQUEST)
+        with pytest.raises(ComponentUnavailable):
             await stream.expect(Deadline(5))
     assert noting.kinds() == ["opened", "request", "failed", "closed"]
 

@@ -52,9 +52,13 @@ async def recorded(tmp_path: Path, writer: Writer) -> AsyncIterator[Running]:
 
 async def only_bundle(folder: Path) -> Bundle:
     """Wait for the one recording there should be."""
-    await asyncio.to_thread(wait_until, lambda: any(folder.glob("*.vita.zip")), 5, "a recording")
-    (bundle,) = [read(path) for path in await asyncio.to_thread(list, folder.glob("*.vita.zip"))]
-    return bundle
+
+    def found() -> Bundle:
+        wait_until(lambda: any(folder.glob("*.vita.zip")), 5, "a recording")
+        (path,) = folder.glob("*.vita.zip")
+        return read(path)
+
+    return await asyncio.to_thread(found)
 
 
 def at_the_client(bundle: Bundle, kind: pb.Kind) -> list[pb.Record]:
