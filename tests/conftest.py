@@ -44,8 +44,9 @@ def triton() -> None:
 
 @pytest.fixture(scope="session")
 def stack(triton: None, scratch: Path, checkpoint: Path) -> Iterator[RunningStack]:
-    """The whole real stack, shared by all tests that do not harm it."""
-    with running_stack(scratch / "stack", checkpoint, existing_parts()) as running:
+    """The whole real stack, shared by all tests that do not harm it. It records sessions that ask for it."""
+    environment = {"VITA_ORCHESTRATOR_RECORDING_DIR": str(scratch / "stack" / "recordings")}
+    with running_stack(scratch / "stack", checkpoint, existing_parts(), environment) as running:
         yield running
 
 

@@ -24,7 +24,7 @@ from vita.recording.v1.snapshot_pb2 import Snapshot
 from vita_recordings.bundle import Bundle
 from vita_recordings.schema import parse
 
-OWN_ID = re.compile(r"[a-z]{1,8}_[0-9a-f]{24}(_\d{1,9})?|turn_\d{1,9}|")  # as the orchestrator makes them
+OWN_ID = re.compile(r"[a-z]{1,8}_[0-9a-f]{24}(\.[0-9a-f]{8})?|")  # as the orchestrator makes them
 WORD = re.compile(r"[a-z0-9_,.]{0,64}")
 REASON = re.compile(r"[A-Za-z_]{0,64}")
 TENSOR = re.compile(r"[A-Z_]{0,32}")
