@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import signal
-import time
 from pathlib import Path
 
 from vita_runtime.errors import StartupError
@@ -25,12 +25,14 @@ def run(arguments: argparse.Namespace) -> int:
     file: Path = arguments.state_dir / "stack.json"
     try:
         pid = int(json.loads(file.read_text())["pid"])
-        os.kill(pid, signal.SIGTERM)
+        launcher = os.pidfd_open(pid)
     except (OSError, ValueError, KeyError) as error:
         raise StartupError(f"no stack runs with {arguments.state_dir}") from error
-    give_up = time.monotonic() + STOP_S
-    while file.exists() and time.monotonic() < give_up:
-        time.sleep(0.1)
-    if file.exists():
+    try:
+        signal.pidfd_send_signal(launcher, signal.SIGTERM)
+        has_ended, _, _ = select.select([launcher], [], [], STOP_S)  # it ends after all else, its files included
+    finally:
+        os.close(launcher)
+    if not has_ended:
         raise StartupError(f"the stack (process {pid}) is still running after {STOP_S:g} s")
     return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import sys
@@ -63,8 +64,17 @@ def kill_processes(stack_id: str) -> None:
     while (pids := processes(stack_id)) and time.monotonic() < give_up:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
+                _kill(pid, give_up)
+
+
+def _kill(pid: int, give_up: float) -> None:
+    """SIGKILL a process and wait for its end. Raises ProcessLookupError: it has gone."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], max(0.0, give_up - time.monotonic()))
+    finally:
+        os.close(process)
 
 
 def processes(stack_id: str) -> list[int]:
