@@ -45,6 +45,7 @@ class TritonContext:
     def __init__(self, stream: Stream, session_id: str) -> None:
         self._stream, self._session_id = stream, session_id
         self._sequence = 0  # of the last operation
+        self._heard = 1  # the last operation that was answered: operations are answered in order
         self._generation = 0  # answers asked for
         self._answering: int | None = None  # the answer that has not ended, by its sequence number
         self._position = self._capacity = 0
@@ -125,8 +126,9 @@ class TritonContext:
         while True:
             reply = await self._stream.expect(deadline)
             number, kind = reply.integer("SEQUENCE"), reply.text("KIND")
-            if number > self._sequence:
-                raise garbled("llm", f"SEQUENCE is {number}, and {self._sequence} was the last")
+            if not self._heard <= number <= self._sequence:
+                raise garbled("llm", f"SEQUENCE is {number}; {self._heard} to {self._sequence} are to be answered")
+            self._heard = number if kind != "error" else self._heard  # a refusal may come before its turn
             if number != sequence:
                 continue
             if kind == "error":
@@ -153,8 +155,8 @@ class TritonContext:
 
 def _scores(reply: Reply) -> tuple[float, ...]:
     scores = reply.numbers("SCORES")
-    if len(scores) != len(QueryState):
-        raise garbled("llm", f"SCORES has {len(scores)} elements and not {len(QueryState)}")
+    if len(scores) != len(QueryState) or not all(0 <= score <= 1.001 for score in scores):  # rounded sums of rounded
+        raise garbled("llm", f"SCORES are not {len(QueryState)} probabilities")
     return scores
 
 

@@ -23,7 +23,7 @@ def speak_request(clause: str, seed: int) -> Message:
 
 def codes_of(reply: Reply) -> Codes:
     """Read a chunk."""
-    codes = tuple(map(int, reply.numbers("CODES")))
+    codes = reply.integers("CODES")
     if codes and not (min(codes) >= 0 and max(codes) < CODEBOOK):
         raise garbled("speech_decoder", f"CODES has some outside the codebook of {CODEBOOK}")
     return Codes(codes, is_last=reply.flag("END"))

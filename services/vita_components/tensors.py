@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vita_components.failures import garbled
 
 _SIZES = {"INT16": ("h", 2), "INT32": ("i", 4), "INT64": ("q", 8), "FP32": ("f", 4)}
+INTEGERS = ("INT16", "INT32", "INT64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,20 @@ class Reply:
             raise garbled(self.component, f"{name} is of type {found.datatype[:20]!r} and not {datatype}")
         return found
 
-    def numbers(self, name: str) -> tuple[float, ...]:
+    def numbers(self, name: str, datatypes: Collection[str] = tuple(_SIZES)) -> tuple[float, ...]:
         """Return the elements of an integer or FP32 tensor."""
         tensor = self.tensor(name)
-        if tensor.datatype not in _SIZES:
+        if tensor.datatype not in datatypes:
             raise garbled(self.component, f"{name} is of type {tensor.datatype[:20]!r}")
         code, size = _SIZES[tensor.datatype]
         if len(tensor.raw) != size * math.prod(tensor.shape):
             raise garbled(self.component, f"{name} has {len(tensor.raw)} bytes for a shape of {tensor.shape}")
         return struct.unpack(f"<{len(tensor.raw) // size}{code}", tensor.raw)
 
-    def integers(self, name: str, count: int) -> tuple[int, ...]:
-        """Return the elements of an integer tensor that must have `count` of them."""
-        numbers = self.numbers(name)
-        if len(numbers) != count:
+    def integers(self, name: str, count: int | None = None) -> tuple[int, ...]:
+        """Return the elements of an integer tensor, which must have `count` of them if that is given."""
+        numbers = self.numbers(name, INTEGERS)
+        if count is not None and len(numbers) != count:
             raise garbled(self.component, f"{name} has {len(numbers)} elements and not {count}")
         return tuple(map(int, numbers))
 

@@ -220,3 +220,26 @@ async def test_a_recorded_sound_may_take_long_as_long_as_embeddings_come(
         await utterance.push(bytes(640))
         await utterance.finish()
         assert len([embeddings async for embeddings in utterance.embeddings()]) == 6
+
+
+@pytest.mark.parametrize("sequence", [0, 1, 99])
+async def test_a_reply_to_what_was_not_asked_or_has_been_answered_loses_the_context(
+    serve: Serve, make_pool: MakePool, sequence: int
+) -> None:
+    async def astray(request: Any) -> AsyncIterator[Any]:
+        is_opening = request.parameters["op"].string_param == "open"
+        number = 1 if is_opening else sequence
+        yield response(
+            text_tensor("KIND", "opened" if is_opening else "checkpoint"),
+            Tensor("SEQUENCE", "INT64", (1,), number.to_bytes(8, "little")),
+            integer_tensor("POSITION", [0]),
+            integer_tensor("COUNT", [10]),
+        )
+        if not is_opening and sequence == 1:  # as late as the reply to something given up, but this was not
+            yield response(text_tensor("KIND", "checkpoint"), Tensor("SEQUENCE", "INT64", (1,), bytes(8)))
+
+    pool = await make_pool("llm", [await serve(astray)])
+    async with asyncio.timeout(2):
+        with pytest.raises(ComponentUnavailable):
+            async with TritonLlm(pool).context("s") as context:
+                await context.checkpoint()
