@@ -158,7 +158,7 @@ async def test_records_that_nobody_asked_for_are_passed_over(recorded: Edge) -> 
     assert "failure" not in kinds(responses)
 
 
-def full(*_: object) -> Path:
+def full(*_: object, **__: object) -> Path:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -172,7 +172,7 @@ async def test_a_full_disk_loses_recordings_and_no_turn(recorded: Edge, monkeypa
 
 async def test_a_disk_that_hangs_loses_recordings_and_no_turn(recorded: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     is_going_on = threading.Event()
-    monkeypatch.setattr(writers, "write", lambda *_: Path(str(is_going_on.wait(30))))
+    monkeypatch.setattr(writers, "write", lambda *_, **__: Path(str(is_going_on.wait(30))))
     lost = writers.RECORDINGS.labels("lost_full_queue")._value.get()
     try:
         for _ in range(writers.QUEUE_BOUND + 3):

@@ -250,7 +250,7 @@ def test_what_is_offered_is_written(writer: Writer, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_loses_recordings_and_says_so(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> Path:
+    def full(*_: object, **__: object) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     lost, written = count("lost_disk"), count("written")
@@ -266,7 +266,7 @@ def test_a_full_disk_loses_recordings_and_says_so(writer: Writer, monkeypatch: p
 def test_a_slow_disk_never_holds_up_who_offers(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     is_going_on = threading.Event()
 
-    def slow(*_: object) -> Path:
+    def slow(*_: object, **__: object) -> Path:
         is_going_on.wait(10)
         return Path("written")
 
