@@ -12,7 +12,7 @@ larger than a recording can be is refused before it is unpacked, and nothing in 
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ LARGEST_BYTES = {MANIFEST: 2**20, SNAPSHOT: 128 * 2**20, RECORDS: 192 * 2**20, S
 LARGEST_RECORD_COUNT = 400_000  # twice what the recorder notes, for the client's edge is added to it
 LARGEST_FILE_BYTES = sum(LARGEST_BYTES.values())
 _LARGEST_VARINT_BYTES = 5  # of a length below 2**32
-_NO_TIME = (1980, 1, 1, 0, 0, 0)  # a zip's earliest: the file depends on its content alone
+_PIECE_BYTES = 32 * 2**10  # small enough for memory that is at hand anyway
 
 
 class BadRecording(VitaError):
@@ -84,47 +84,58 @@ def write(bundle: Bundle, folder: Path, *, compression: int = zipfile.ZIP_DEFLAT
         OSError: the folder cannot hold it; nothing of it is left there.
         BadRecording: it is larger than `read` takes, or holds a message of a type that is unknown here.
     """
-    members = _packed(bundle)
-    name = hashlib.sha256(members[MANIFEST]).hexdigest()[:NAME_CHARS] + SUFFIX
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.{os.getpid()}.part"
+    temporary = folder / f".{secrets.token_hex(8)}.part"
     try:
         with zipfile.ZipFile(temporary, "w", compression, compresslevel=level) as archive:
-            for member in MEMBERS:
-                entry = zipfile.ZipInfo(member, _NO_TIME)
-                entry.compress_type = compression
-                archive.writestr(entry, members[member], compresslevel=level)
-        return temporary.replace(folder / name)
+            pack = _Packing(archive)
+            pack.add(SCHEMA, [_schema({record.type for record in bundle.records})])
+            pack.add(SNAPSHOT, [bundle.snapshot.SerializeToString(deterministic=True)])
+            pack.add(RECORDS, _joined(bundle.records))
+            manifest = Manifest()
+            manifest.CopyFrom(bundle.manifest)
+            manifest.format, manifest.record_count = FORMAT, len(bundle.records)
+            manifest.sha256.clear()
+            manifest.sha256.update(pack.sha256)
+            text = json_format.MessageToJson(manifest, preserving_proto_field_name=True, sort_keys=True, indent=1)
+            pack.add(MANIFEST, [text.encode()])
+        return temporary.replace(folder / (pack.sha256[MANIFEST][:NAME_CHARS] + SUFFIX))
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _packed(bundle: Bundle) -> dict[str, bytes]:
-    """Return the members, the manifest completed."""
-    records = bytearray()
-    for record in bundle.records:
+class _Packing:
+    """Writes members piece by piece, so that a recording is never in memory a second time."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.sha256: dict[str, str] = {}
+
+    def add(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Write a member. Raises BadRecording: it is larger than can be read."""
+        digest, size = hashlib.sha256(), 0
+        with self._archive.open(name, "w") as member:  # which stamps it 1980: the file depends on its content alone
+            for piece in pieces:
+                size += len(piece)
+                if size > LARGEST_BYTES[name]:
+                    raise BadRecording(f"{name} would be too large: over {LARGEST_BYTES[name]} bytes")
+                digest.update(piece)
+                member.write(piece)
+        self.sha256[name] = digest.hexdigest()
+
+
+def _joined(records: Iterable[Record]) -> Iterator[bytes]:
+    """Yield the records, each after its length, some at a time."""
+    piece = bytearray()
+    for record in records:
         content = record.SerializeToString(deterministic=True)
-        records += _varint(len(content))
-        records += content
-    types = {record.type for record in bundle.records}
-    members = {
-        SNAPSHOT: bundle.snapshot.SerializeToString(deterministic=True),
-        RECORDS: bytes(records),
-        SCHEMA: _schema(types),
-    }
-    manifest = Manifest()
-    manifest.CopyFrom(bundle.manifest)
-    manifest.format, manifest.record_count = FORMAT, len(bundle.records)
-    manifest.sha256.clear()
-    for name, content in members.items():
-        manifest.sha256[name] = hashlib.sha256(content).hexdigest()
-    text = json_format.MessageToJson(manifest, preserving_proto_field_name=True, sort_keys=True, indent=1)
-    members[MANIFEST] = text.encode()
-    for name, content in members.items():
-        if len(content) > LARGEST_BYTES[name]:
-            raise BadRecording(f"{name} would be too large: {len(content)} bytes, at most {LARGEST_BYTES[name]}")
-    return members
+        piece += _varint(len(content))
+        piece += content
+        if len(piece) >= _PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _schema(types: Iterable[str]) -> bytes:

@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    monkeypatch.setattr(zipfile.ZipFile, "open", full)
     with pytest.raises(OSError, match="No space"):
         write(recording(), tmp_path)
     assert not list(tmp_path.iterdir())
