@@ -14,6 +14,7 @@ VERBS = {
     "up": ("vita_cli.up", "run the whole stack here, until Ctrl-C"),
     "down": ("vita_cli.down", "stop the stack that `vita up` runs"),
     "talk": ("vita_cli.talk", "ask a running stack one question, aloud or written"),
+    "replay": ("vita_cli.replay", "run a recorded turn again, and say where it first differs"),
     "demo": ("vita_cli.demo", "hold the shipped conversation about the shipped picture"),
 }
 

@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.recording.v1.recording_pb2 import Record
+from vita.recording.v1.snapshot_pb2 import Snapshot
 
 from vita_replay.calls import Call, calls_of, of_component
 from vita_replay.events import CUT, Event, Lane, lanes_of, requests_of
@@ -44,31 +45,34 @@ class Divergence:
 
 
 def first_divergence(
-    recorded: Sequence[Record], replayed: Sequence[Record], context_position: int = 0
+    recorded: Sequence[Record], replayed: Sequence[Record], snapshot: Snapshot | None = None
 ) -> Divergence | None:
     """Compare a replay with what it replays; None: it is the same.
 
     Args:
         recorded: The bundle's records.
         replayed: The replay's records.
-        context_position: Where the model's context stood when the recording began (Snapshot.context_position).
+        snapshot: What the session was when the recording began.
     """
+    before = snapshot or Snapshot()
+    history = [medium.content for medium in before.media]
     calls = calls_of(recorded), calls_of(replayed)
     found = _client(recorded, replayed)
     unknown: Divergence | None = None
     failed: Divergence | None = None
     for component in COMPONENTS:
-        theirs = outputs_of(component, calls[0], context_position)
+        theirs = outputs_of(component, calls[0], before.context_position)
         for output in outputs_of(component, calls[1]):
             known = find(component, theirs, output)
-            if known is None:
-                unknown = unknown or _not_asked(component, output)
-            else:
+            if known is not None:
                 found = found or _output(component, known, output)
+            elif not _is_of(history, output):
+                unknown = unknown or _not_asked(component, output)
         failed = failed or _failed(component, calls[1])
     if found is not None:
         return found
-    differs = _conversation(lanes_of(recorded), lanes_of(replayed))
+    lanes = [lanes_of(records, is_history_held=not history) for records in (recorded, replayed)]
+    differs = _conversation(*lanes)
     return differs and (unknown or failed or differs)
 
 
@@ -80,6 +84,11 @@ def _client(recorded: Sequence[Record], replayed: Sequence[Record]) -> Divergenc
             kinds = [str(one[1].WhichOneof("event")) if one else "nothing" for one in (expected, got)]
             return Divergence("client", got[0] if got else 0, f"request {index}", *kinds)
     return None
+
+
+def _is_of(history: Sequence[bytes], output: Output) -> bool:
+    """Whether this is a medium of the history, which the recording's context held already."""
+    return any(medium.startswith(output.medium) for medium in history) if output.medium else False
 
 
 def _not_asked(component: str, output: Output) -> Divergence:

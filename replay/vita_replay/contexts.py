@@ -1,8 +1,9 @@
 """The language model's context as it was at each generation, from what passed on its streams.
 
 A context is a list of units, each ending at a position: what was appended, and what the model wrote itself. `truncate`
-drops the units behind a position. Of a stream that was open when the recording began, the units before are not known;
-so a content's key is written such that the key of its tail is the key's tail.
+drops the units behind a position. Of a stream that was open when the recording began, the units before are not known,
+and of one that was opened since they are left out; a content's key is written such that the key of its tail is the
+key's tail.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Generation:
     asked: Passed
     key: bytes
     unit_count: int
+    position: int  # of the context when it was asked for
     replies: list[Passed] = field(default_factory=list[Passed])
     is_whole: bool = False  # it ended by itself
     failure: str = ""
@@ -53,17 +55,20 @@ class _Context:
 
     call: int
     position: int
+    history_end: int = 0  # what was appended up to there is no part of the recorded turns
     units: list[Unit] = field(default_factory=list[Unit])
     asked: dict[int, Passed] = field(default_factory=dict[int, Passed])  # by sequence number
     generation: Generation | None = None
+    lengths: list[tuple[bytes, int]] = field(default_factory=list[tuple[bytes, int]])  # of contents, in tokens
 
     def ask(self, request: Passed) -> Generation | None:
         """Take a request; return the generation that it begins, if any."""
         self.asked[int(request.parameter("sequence") or 0)] = request
         if request.parameter("op") != "generate":
             return None
-        key = key_of(self.units, request)
-        self.generation = Generation(self.call, request, key, len(_joined(self.units)))
+        units = [unit for unit in self.units if unit.end > self.history_end]
+        key = key_of(units, request)
+        self.generation = Generation(self.call, request, key, len(_joined(units)), self.position)
         return self.generation
 
     def answer(self, reply: Passed) -> None:
@@ -79,6 +84,9 @@ class _Context:
             self._wrote(request, reply, kind, words, position)
         elif kind == "appended":
             self.units.append(_appended(request, position))
+            if position > self.history_end:
+                units = [unit for unit in self.units if unit.end > self.history_end]
+                self.lengths.append((content_of(units), position))
         elif kind == "truncated":
             kept_up_to = int(request.parameter("position") or 0)
             self.units = [unit for unit in self.units if unit.end <= kept_up_to]
@@ -100,8 +108,20 @@ class _Context:
 
 def generations(calls: Sequence[Call], context_position: int) -> Iterator[Generation]:
     """Yield the generations on the language model's streams, in order within each."""
+    for begun, _ in _passed(calls, context_position):
+        yield from begun
+
+
+def lengths(calls: Sequence[Call], context_position: int) -> list[tuple[bytes, int]]:
+    """Return how long a context was whose content ended so, in tokens; the longest contents first."""
+    found = [known for _, context in _passed(calls, context_position) for known in context.lengths]
+    return sorted(found, key=lambda known: len(known[0]), reverse=True)
+
+
+def _passed(calls: Sequence[Call], context_position: int) -> Iterator[tuple[list[Generation], _Context]]:
     for call in calls:
-        context = _Context(call.call, 0 if call.opened_ns is not None else context_position)
+        is_rebuilt = call.opened_ns is not None  # history first, which a stream opened before holds unseen
+        context = _Context(call.call, *((0, context_position) if is_rebuilt else (context_position, 0)))
         begun: list[Generation] = []
         requests = {request.number for request in call.requests}
         for _, passed in call.passed:
@@ -109,7 +129,7 @@ def generations(calls: Sequence[Call], context_position: int) -> Iterator[Genera
                 context.answer(passed)
             elif generation := context.ask(passed):
                 begun.append(generation)
-        yield from begun
+        yield begun, context
 
 
 def _appended(request: Passed, position: int) -> Unit:
@@ -132,12 +152,16 @@ def _joined(units: Sequence[Unit]) -> list[tuple[str, bytes]]:
     return joined
 
 
-def key_of(units: Sequence[Unit], request: Passed) -> bytes:
-    """Write a context's content and the sampling down; a tail of the content gives a tail of this.
+def content_of(units: Sequence[Unit]) -> bytes:
+    """Write a context's content down; a tail of the content gives a tail of this.
 
     So the first unit is written without its name: its other half may lie before the recording.
     """
     content = b"".join(b"\0" + name.encode() + b"\0" + raw for name, raw in _joined(units))
-    content = content[content.find(b"\0", 1) + 1 :]
+    return content[content.find(b"\0", 1) + 1 :]
+
+
+def key_of(units: Sequence[Unit], request: Passed) -> bytes:
+    """Write a context's content and the sampling down; the same holds of this."""
     sampling = " ".join(f"{name}={request.parameter(name)}" for name in SAMPLING)
-    return content + b"\1" + sampling.encode()
+    return content_of(units) + b"\1" + sampling.encode()

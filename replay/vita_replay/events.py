@@ -17,6 +17,7 @@ from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, KIND_REPLY, KIND_
 CUT = (wire.RESPONSE_OUTCOME_INTERRUPTED, wire.RESPONSE_OUTCOME_CANCELLED)  # how much there was by then is timing
 STREAMED = ("text_delta", "answer_audio")
 OF_A_RESPONSE = ("response_started", "query_judged", "output_held", "output_released", "response_done")
+INPUT_COUNTS = ("input_text_token_count", "input_audio_token_count", "input_image_token_count")
 OUTSIDE = ("opened", "session_ending")  # of the stream and the process, not of the conversation
 
 
@@ -56,8 +57,13 @@ class Lane:
             self.sound_ends.append((len(self.sound), number))
 
 
-def lanes_of(records: Sequence[Record]) -> dict[str, Lane]:
-    """Return the lanes: "" for the session's own, and one for each response by its id, in order of appearance."""
+def lanes_of(records: Sequence[Record], *, is_history_held: bool = True) -> dict[str, Lane]:
+    """Return the lanes: "" for the session's own, and one for each response by its id, in order of appearance.
+
+    Args:
+        records: A recording's.
+        is_history_held: False: embeddings of the history may be stand-ins, so they are not counted.
+    """
     lanes: dict[str, Lane] = {"": Lane()}
     for number, record in enumerate(records, start=1):
         if record.edge != EDGE_CONVERSATION or record.kind != KIND_REPLY:
@@ -72,7 +78,7 @@ def lanes_of(records: Sequence[Record]) -> dict[str, Lane]:
         if kind in STREAMED:
             lane.stream(number, message)
         else:
-            lane.events.append(Event(number, kind, timeless(event), message.turn_id))
+            lane.events.append(Event(number, kind, timeless(event, is_history_held=is_history_held), message.turn_id))
     return lanes
 
 
@@ -87,13 +93,16 @@ def requests_of(records: Sequence[Record]) -> list[tuple[int, wire.ConverseReque
     return requests
 
 
-def timeless(event: Message) -> Message:
+def timeless(event: Message, *, is_history_held: bool = True) -> Message:
     """Return an event without what was measured."""
     if not isinstance(event, wire.ResponseDone):
         return event
     copy = wire.ResponseDone()
     copy.CopyFrom(event)
     copy.ClearField("stage_times")
+    if not is_history_held:
+        for name in INPUT_COUNTS:
+            copy.usage.ClearField(name)
     if event.outcome in (*CUT, wire.RESPONSE_OUTCOME_FAILED):
         copy.ClearField("usage")
         copy.ClearField("audio_ms")

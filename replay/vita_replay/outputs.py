@@ -31,6 +31,7 @@ class Output:
     failure: str = ""  # the reason, where the input was refused
     numbers: tuple[float, ...] = ()  # probabilities
     asked_number: int = 0  # of the record that asked
+    medium: bytes = b""  # the picture, or the sound
 
     @property
     def content(self) -> bytes:
@@ -108,7 +109,8 @@ def _seen(call: Call) -> Output:
         is_whole = index + 1 == count
     key = _digest(raw, str(tiles).encode())
     label = f"a picture of {len(raw)} bytes"
-    return Output(call.call, key, label, tuple(pieces), is_whole, _refusal(call), asked_number=request.number)
+    asked = request.number
+    return Output(call.call, key, label, tuple(pieces), is_whole, _refusal(call), asked_number=asked, medium=raw)
 
 
 def _heard(call: Call) -> Output:
@@ -122,7 +124,7 @@ def _heard(call: Call) -> Output:
         is_whole = is_whole or bool(sum(integers_of(found.get("END"))))
     label = f"an utterance of {len(sound) // 32} ms"
     asked = pushed[0].number if pushed else 0
-    return Output(call.call, sound, label, tuple(pieces), is_whole, _refusal(call), asked_number=asked)
+    return Output(call.call, sound, label, tuple(pieces), is_whole, _refusal(call), asked_number=asked, medium=sound)
 
 
 def _thought(calls: Sequence[Call], context_position: int) -> Iterator[Output]:

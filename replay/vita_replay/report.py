@@ -88,7 +88,7 @@ class Report:
 def judged(recorded: Bundle, played: Played) -> Judged:
     """Compare one copy."""
     before, after = recorded.records, played.bundle.records
-    divergence = first_divergence(before, after, recorded.snapshot.context_position)
+    divergence = first_divergence(before, after, recorded.snapshot)
     lanes = lanes_of(before), lanes_of(after)
     is_same = all(name in lanes[1] and lanes[1][name].sound == lane.sound for name, lane in lanes[0].items())
     events = sum(len(lane.events) for lane in lanes[1].values())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita.recording.v1.snapshot_pb2 import Medium, Snapshot
 from vita_replay.compare import first_divergence
 
 from tests.replay.by_hand import Recording, a_turn
@@ -116,7 +117,16 @@ def test_a_component_that_is_asked_something_new_is_not_at_fault() -> None:
 def test_a_context_that_was_open_before_the_recording_is_compared_by_its_tail() -> None:
     recorded = a_turn(think={"is_opened": False})
     replayed = a_turn(think={"history": ("Hello.", "I am.")})
-    assert first_divergence(recorded, replayed, context_position=30) is None
+    assert first_divergence(recorded, replayed, Snapshot(context_position=30)) is None
+
+
+def test_a_medium_of_the_history_is_looked_at_again_for_nobodys_fault() -> None:
+    replayed = Recording(records=a_turn(answer={"sound": (b"samp",)}))
+    replayed.see(picture=b"shown before")
+    snapshot = Snapshot(media=[Medium(content=b"shown before")])
+    found = first_divergence(a_turn(), replayed.records, snapshot)
+    assert found is not None
+    assert found.what == "the answer's sound"
 
 
 def test_a_request_that_was_never_sent_is_the_client() -> None:

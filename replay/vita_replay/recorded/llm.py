@@ -2,8 +2,9 @@
 
 A context's content is what was appended and written, joined: how it was cut into requests is timing. A recording begins
 in the middle of a conversation, with a context whose beginning it does not hold; the live context has been built from
-the record, beginning included. So a recorded answer fits where its content is the end of ours. Positions are our own:
-whoever asks gives back the positions that it got from us.
+the record, beginning included. So a recorded answer fits where its content is the end of ours. Positions are the
+recorded ones wherever a content's end is known; the history before the recording takes a position for each thing that
+is appended, which is never more than it took.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from vita_replay.behaviour import Asked, Call, Refused, Send
 from vita_replay.calls import Call as RecordedCall
 from vita_replay.calls import Passed, integers_of, text_of
-from vita_replay.contexts import Generation, Unit, generations, key_of
+from vita_replay.contexts import Generation, Unit, content_of, generations, key_of, lengths
 from vita_replay.modelled.context import Context
 from vita_replay.modelled.costs import ZERO, Cost
 from vita_replay.modelled.llm import Llm, LlmSettings, Session
@@ -31,6 +32,7 @@ class Said:
     kind: str  # "judgement", "text" or "end"
     text: str
     count: int
+    position: int
     scores: tuple[float, ...]
 
 
@@ -39,16 +41,26 @@ class RecordedAnswer:
     """A recorded answer."""
 
     key: bytes
+    position: int  # of the context before
     said: tuple[Said, ...]
     is_whole: bool
     failure: str  # the reason
 
 
-def answers_of(calls: Sequence[RecordedCall], context_position: int) -> list[RecordedAnswer]:
-    """Return a recording's answers, those first that depend on most, and of which most is known."""
+@dataclass(frozen=True, slots=True)
+class RecordedContexts:
+    """What a recording knows of contexts."""
+
+    answers: Sequence[RecordedAnswer]  # those first that depend on most, and of which most is known
+    lengths: Sequence[tuple[bytes, int]]  # in tokens, by how the content ended
+
+
+def answers_of(calls: Sequence[RecordedCall], context_position: int) -> RecordedContexts:
+    """Return what a recording knows of contexts."""
     theirs = [call for call in calls if call.component == "llm"]
     found = [_answer(generation) for generation in generations(theirs, context_position)]
-    return sorted(found, key=lambda a: (len(a.key), a.is_whole or bool(a.failure), len(a.said)), reverse=True)
+    found.sort(key=lambda a: (len(a.key), a.is_whole or bool(a.failure), len(a.said)), reverse=True)
+    return RecordedContexts(found, lengths(theirs, context_position))
 
 
 def _answer(generation: Generation) -> RecordedAnswer:
@@ -60,8 +72,9 @@ def _answer(generation: Generation) -> RecordedAnswer:
             break
         after_s = (reply.time_ns - generation.asked.time_ns) / 1e9
         count = (*integers_of(found.get("COUNT")), 0)[0]
-        said.append(Said(after_s, kind, text, count, generation.scores(found)))
-    return RecordedAnswer(generation.key, tuple(said), generation.is_whole, generation.failure)
+        position = (*integers_of(found.get("POSITION")), generation.position)[0]
+        said.append(Said(after_s, kind, text, count, position, generation.scores(found)))
+    return RecordedAnswer(generation.key, generation.position, tuple(said), generation.is_whole, generation.failure)
 
 
 def settings_of(calls: Sequence[RecordedCall], given: LlmSettings) -> LlmSettings:
@@ -78,10 +91,10 @@ class RecordedLlm(Llm):
     """Answers as the recording did."""
 
     def __init__(
-        self, answers: Sequence[RecordedAnswer], pace: Pace, settings: LlmSettings, fallback: Cost | None = None
+        self, recorded: RecordedContexts, pace: Pace, settings: LlmSettings, fallback: Cost | None = None
     ) -> None:
         super().__init__(pace, fallback or ZERO.llm, settings)
-        self._recorded = answers
+        self._recorded, self._lengths = recorded.answers, recorded.lengths
         self.has_fallback = fallback is not None
 
     def call(self, send: Send) -> Call:
@@ -90,6 +103,10 @@ class RecordedLlm(Llm):
     def find(self, key: bytes) -> RecordedAnswer | None:
         """Return the recorded answer whose context is the end of this one."""
         return next((answer for answer in self._recorded if key.endswith(answer.key)), None)
+
+    def length_of(self, content: bytes) -> int:
+        """Return how long the recorded context was whose content is the end of this one; 0: there was none."""
+        return next((length for known, length in self._lengths if content.endswith(known)), 0)
 
 
 class _RecordedSession(Session):
@@ -104,15 +121,25 @@ class _RecordedSession(Session):
         self._units.clear()
 
     def change(self, asked: Asked, context: Context) -> str:
+        before = context.position
         kind = super().change(asked, context)
-        role = asked.text_parameter("role")
-        if asked.op == "append_text":
-            self._units.append(Unit(role, "text", asked.text("TEXT").encode(), context.position))
-        elif asked.op == "append_embeddings":
-            self._units.append(Unit(role, "rows", asked.tensor("EMBEDDINGS").raw, context.position))
+        if kind == "appended":
+            self._appended(asked, context, before)
         elif kind == "truncated":
             self._cut(context)
         return kind
+
+    def _appended(self, asked: Asked, context: Context, before: int) -> None:
+        """Take the recorded position, or one that lies before all of them."""
+        is_text = asked.op == "append_text"
+        content = asked.text("TEXT").encode() if is_text else asked.tensor("EMBEDDINGS").raw
+        unit = Unit(asked.text_parameter("role"), "text" if is_text else "rows", content, context.position)
+        length = self._recorded.length_of(content_of([*self._units, unit]))
+        if length > before:
+            _place(context, length)
+        elif not self._recorded.has_fallback:
+            _place(context, before + 1)
+        self._units.append(replace(unit, end=context.position))
 
     def wrote(self, text: str, context: Context) -> None:
         self._units.append(Unit("assistant", "text", text.encode(), context.position))
@@ -132,13 +159,15 @@ class _RecordedSession(Session):
         started_s = now()
         if asked.text_parameter("states", "speech,noise") or context.role != "assistant":
             context.append("assistant", 0)
+        shift = before - answer.position  # a history of another length
         for said in answer.said:
             await self.meter.until(started_s + self._recorded.pace.spend_s(said.after_s))
             if self.stopped > number:
                 break
+            if said.kind != "end":
+                _place(context, max(before, said.position + shift))
             if said.kind == "text":
                 count += said.count
-                context.position += max(said.count, 1)
                 self._recorded.work += said.count
                 self.wrote(said.text, context)
             elif said.kind == "end" and said.text == "noise":
@@ -158,3 +187,10 @@ class _RecordedSession(Session):
     def _cut(self, context: Context) -> None:
         """Forget what the context has forgotten."""
         self._units = [unit for unit in self._units if unit.end <= context.position]
+
+
+def _place(context: Context, position: int) -> None:
+    """Say how long the context is; the markers of the open turn lie within it."""
+    context.position = position
+    if context.turns:
+        context.turns[-1].content = min(context.turns[-1].content, position)
