@@ -7,6 +7,7 @@ a clause's start and for each of its codes, 0.4 ms a window of codes. `REALISTIC
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 
 
@@ -61,6 +62,7 @@ def costs_of(name: str) -> Costs:
     """
     if name == "zero":
         return ZERO
-    if not name.startswith("x"):
+    factor = re.fullmatch(r"x(\d+(?:\.\d+)?)", name)
+    if factor is None:
         raise ValueError(f"{name!r} is neither zero nor a factor such as x1")
-    return REALISTIC.scaled(float(name[1:]))
+    return REALISTIC.scaled(float(factor[1]))
