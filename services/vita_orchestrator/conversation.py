@@ -227,6 +227,7 @@ class Conversation:
 
     def abandon(self) -> None:
         """The client is gone: the record keeps what it has heard."""
+        self._ear.close()
         self._responses.abandon()
         self._desk.record_changed()
 

@@ -51,6 +51,10 @@ class Ear:
         self._voice_activity.reset()
         self._judged_ms = int(self._received_ms)
 
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._voice_activity.close()
+
     @property
     def silence_ms(self) -> int:
         """Silence that ends an utterance."""

