@@ -25,13 +25,40 @@ class Pace:
         return planned_s * self.slow
 
 
-class Meter:
-    """Pays for work, in sleeps that are worth it; for one task at a time, or for many if nobody calls `wake`."""
+class Sleeper:
+    """Sleeps that can be ended; for one task at a time, or for many if nobody calls `wake`."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._owed_s = 0.0
         self._sleep: asyncio.Future[None] | None = None
+
+    async def until(self, at_s: float) -> None:
+        """Wait for a time of the event loop's."""
+        delay_s = at_s - asyncio.get_running_loop().time()
+        if delay_s > 0:
+            await self._wait(delay_s)
+
+    def wake(self) -> None:
+        """End the sleep now."""
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
+
+    async def _wait(self, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        sleep = self._sleep = loop.create_future()
+        timer = loop.call_later(delay_s, _end, sleep)
+        try:
+            await sleep
+        finally:
+            timer.cancel()
+
+
+class Meter(Sleeper):
+    """Pays for work of many, each at its own time."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__(pace)
+        self._owed_s = 0.0
 
     async def pay(self, cost_s: float) -> None:
         """Take as long as the work takes, now or together with what comes next."""
@@ -45,25 +72,24 @@ class Meter:
         await self._wait(owed_s)
         self._owed_s += max(owed_s - (now() - started_s), -MOST_CREDIT_S)
 
-    async def until(self, at_s: float) -> None:
-        """Wait for a time of the event loop's."""
-        delay_s = at_s - asyncio.get_running_loop().time()
-        if delay_s > 0:
-            await self._wait(delay_s)
 
-    def wake(self) -> None:
-        """End the sleep now; what is left of it is forgotten."""
-        if self._sleep is not None and not self._sleep.done():
-            self._sleep.set_result(None)
+class Schedule(Sleeper):
+    """Pays for one piece of work after another, without a break: sending what is done does not hold up what is next."""
 
-    async def _wait(self, delay_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        sleep = self._sleep = loop.create_future()
-        timer = loop.call_later(delay_s, _end, sleep)
-        try:
-            await sleep
-        finally:
-            timer.cancel()
+    def __init__(self, pace: Pace) -> None:
+        super().__init__(pace)
+        self._at_s = 0.0
+
+    def begin(self, at_s: float = 0.0) -> None:
+        """Work begins now, or at a later time of the event loop's."""
+        self._at_s = max(at_s, asyncio.get_running_loop().time())
+
+    async def pay(self, cost_s: float) -> None:
+        """Take as long as the work takes, from when the work before was done."""
+        now_s = asyncio.get_running_loop().time()
+        self._at_s = max(self._at_s, now_s - MOST_CREDIT_S) + self._pace.spend_s(cost_s)
+        if self._at_s - now_s >= LEAST_S:
+            await self._wait(self._at_s - now_s)
 
 
 def _end(sleep: asyncio.Future[None]) -> None:

@@ -18,7 +18,7 @@ from vita_replay.behaviour import Asked, Call, Message, Refused, Send
 from vita_replay.kserve import reply_to
 from vita_replay.modelled.context import Context, tokens_of
 from vita_replay.modelled.costs import Cost
-from vita_replay.pace import Meter, Pace
+from vita_replay.pace import Pace, Schedule
 
 PIECE_TOKENS = 4  # words go out in pieces of up to this many
 PIECE_S = 0.03  # that wait at most this long
@@ -57,7 +57,7 @@ class Session(Call):
         self._llm, self.send = llm, send
         self._context: Context | None = None
         self._session_id = ""
-        self.meter = Meter(llm.pace)
+        self.meter = Schedule(llm.pace)
         self._waiting: deque[tuple[int, Asked]] = deque()  # behind the answer that is being written
         self._writing: asyncio.Task[None] | None = None
         self._taken = self.stopped = 0  # requests so far; which of them was the last to say stop
@@ -155,7 +155,7 @@ class Session(Call):
             self._read(context)
         llm.active += 1
         try:
-            await asyncio.sleep(self._read_s - asyncio.get_running_loop().time())  # past: not at all
+            self.meter.begin(self._read_s)
             await self.meter.pay(self._step_s())
             state, scores = judge(llm.settings.scores, states, asked.number("noise_threshold", 0.5))
             if states:

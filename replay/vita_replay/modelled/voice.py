@@ -12,7 +12,7 @@ from vita_components.tensors import Tensor, integer_tensor
 from vita_replay.behaviour import Asked, Call, Refused, Send
 from vita_replay.kserve import reply_to
 from vita_replay.modelled.costs import Cost
-from vita_replay.pace import Meter, Pace
+from vita_replay.pace import Meter, Pace, Schedule
 
 CHUNK_CODES = (10, 20, 40)  # sizes of the first chunks; the last repeats
 SAMPLES_PER_CODE = 600
@@ -57,14 +57,15 @@ class _Clause(Call):
         decoder, clause = self._decoder, asked.text("TEXT")
         count = max(1, round(decoder.settings.codes_per_character * len(clause)))
         codes = codes_of(clause, asked.integer("seed"), count)
-        cost, meter = decoder.cost, Meter(decoder.pace)
+        cost, schedule = decoder.cost, Schedule(decoder.pace)
+        schedule.begin()
         decoder.active += 1
         try:
             at, start_s = 0, cost.fixed_s
             for index in range(count):
                 chunk = codes[at : at + CHUNK_CODES[min(index, len(CHUNK_CODES) - 1)]]
                 per_code_s = cost.per_token_s + cost.per_batch_s * (decoder.active - 1)
-                await meter.pay(start_s + per_code_s * len(chunk))
+                await schedule.pay(start_s + per_code_s * len(chunk))
                 at, start_s = at + len(chunk), 0.0
                 decoder.work += len(chunk)
                 end = [integer_tensor("END", [1])] if at == count else []
