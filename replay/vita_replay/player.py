@@ -20,7 +20,7 @@ from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, KIND_REPLY, KIND_
 from vita_recordings.bundle import Bundle
 from vita_runtime.errors import VitaError
 
-from vita_replay.events import STREAMED
+from vita_replay.events import OF_A_RESPONSE, STREAMED
 
 OPEN_S = 10.0
 # Without any event: a replay that has diverged may never show what is waited for. Components give up within 10 s.
@@ -33,30 +33,31 @@ SILENT = ("client_records", "open")  # what the replayed client does not repeat
 class Seen:
     """What a client has seen of a conversation."""
 
-    kinds: Counter[str] = field(default_factory=Counter[str])  # of events, words and sound apart
-    sound_bytes: Counter[str] = field(default_factory=Counter[str])  # by response
+    # How many events of a kind, of a response or of none, and how many bytes of its sound; words are not counted.
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    over: set[str] = field(default_factory=set[str])  # responses of which nothing more will come
 
-    def take(self, event: wire.ConverseResponse) -> None:
+    def take(self, response: wire.ConverseResponse) -> None:
         """See an event."""
-        kind = event.WhichOneof("event") or ""
-        if kind == "answer_audio":
-            self.sound_bytes[event.answer_audio.response_id] += len(event.answer_audio.audio.samples)
-        elif kind not in STREAMED:
-            self.kinds[kind] += 1
+        kind = response.WhichOneof("event") or ""
+        if kind == "text_delta":
+            return
+        event = getattr(response, kind)
+        response_id = event.response_id if kind in (*STREAMED, *OF_A_RESPONSE) else ""
+        self.counts[kind, response_id] += len(event.audio.samples) if kind == "answer_audio" else 1
+        if kind == "response_done":
+            self.over.add(response_id)
 
     def lacks(self, wanted: Seen) -> str:
-        """Return what another has seen and this has not; empty: nothing."""
-        for kind, count in wanted.kinds.items():
-            if self.kinds[kind] < count:
-                return f"{kind} {count}"
-        for response_id, count in wanted.sound_bytes.items():
-            if self.sound_bytes[response_id] < count:
-                return f"sound of {response_id}"
+        """Return what another has seen, and this has not and may still see; empty: nothing."""
+        for (kind, response_id), count in wanted.counts.items():
+            if self.counts[kind, response_id] < count and response_id not in self.over:
+                return f"{kind} of {response_id}" if response_id else f"{kind} {count}"
         return ""
 
     def copy(self) -> Seen:
         """Return this as it is now."""
-        return Seen(Counter(self.kinds), Counter(self.sound_bytes))
+        return Seen(Counter(self.counts))
 
 
 @dataclass(frozen=True, slots=True)

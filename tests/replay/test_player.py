@@ -151,7 +151,17 @@ async def test_what_never_comes_is_waited_for_once_and_remembered(monkeypatch: p
     one = await played(records, service)
     assert len(service.came) == 3
     assert service.came[-1][1] < 0.35
-    assert one.waited_in_vain == "output_held 1"
+    assert one.waited_in_vain == "output_held of resp_1"
+
+
+async def test_nothing_more_is_waited_for_of_a_response_that_is_over() -> None:
+    async def answer(service: Service) -> AsyncIterator[wire.ConverseResponse]:
+        yield wire.ConverseResponse(response_done=wire.ResponseDone(response_id="resp_1"))
+
+    service = Service(answer)
+    one = await played([said(0, HELD), said(0, sound(b"01")), asked(10, interrupt=wire.Interrupt())], service)
+    assert [round(at_s, 1) for _, at_s in service.came] == [0.0]
+    assert one.waited_in_vain == ""
 
 
 def test_at_speed_ten_a_second_of_waiting_takes_a_tenth() -> None:
