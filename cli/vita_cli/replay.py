@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from pathlib import Path
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay; return 0: identical, 1: it diverged, 2: it cannot run."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what the orchestrator would log is in the report
     try:
         report = replay(options_of(arguments))
         if arguments.out is not None:

@@ -20,16 +20,16 @@ from tests.stack import COMPONENTS, RunningStack, running_stack, wait_until
 
 pytestmark = pytest.mark.triton
 
-# One weight of each, near enough to the output that every input notices.
+# One weight of each, so near to the output that it shows, and by how much it is changed. The language model is sure of
+# its words: they stay the same until one weight of its head is very large.
 WEIGHTS = {
-    "vision_encoder": "projector.2.bias",
-    "speech_encoder": "adapter.project.bias",
-    "llm": "model.layers.0.input_layernorm.weight",
-    "speech_decoder": "layers.0.input_layernorm.weight",
-    "codec_decoder": "generator.conv_in.weight",
+    "vision_encoder": ("projector.2.bias", 4.0),
+    "speech_encoder": ("adapter.project.bias", 4.0),
+    "llm": ("lm_head.weight", 1e4),
+    "speech_decoder": ("layers.0.input_layernorm.weight", 4.0),
+    "codec_decoder": ("generator.conv_in.weight", 4.0),
 }
-CHANGE = 4.0
-CHANGED = ("speech_encoder", "codec_decoder")  # of which a test waits for a Triton each; all five were tried by hand
+CHANGED = ("speech_encoder", "llm", "codec_decoder")  # a test waits for a Triton each; all five were tried by hand
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,8 @@ def changed(component: str, checkpoint: Path, folder: Path) -> Path:
     """Copy a component's checkpoint and change one weight."""
     shutil.copytree(checkpoint / component, folder)
     tensors = load_file(folder / "model.safetensors")
-    tensors[WEIGHTS[component]].reshape(-1)[0] += CHANGE
+    name, change = WEIGHTS[component]
+    tensors[name].reshape(-1)[0] += change
     save_file(tensors, folder / "model.safetensors")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["weights"]["sha256"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
