@@ -38,6 +38,7 @@ class Listening:
     async def open(self, item_id: str, sound: bytes) -> Hearing:
         """Begin an utterance with the sound there is."""
         self.utterance = hearing = self._senses.listen(item_id)
+        self._prefill_wanted.set()  # what was said before is read, and a context opened, while the user speaks
         await hearing.hear(sound)
         self._watching = self._spawn(self._watch_blocks(hearing))
         return hearing

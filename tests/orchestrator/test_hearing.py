@@ -9,7 +9,7 @@ from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ROLE_USER, ContentPart, Item
 from vita_orchestrator.ear import Ear
 from vita_orchestrator.endpointing import EndpointingLimits
-from vita_orchestrator.hearing import BYTES_PER_MS, Hearing
+from vita_orchestrator.hearing import BLOCK_ROWS, BYTES_PER_MS, Hearing
 from vita_orchestrator.patience import Outages, Patience
 
 from tests.fakes.components import FakeComponents
@@ -32,8 +32,10 @@ async def test_rows_being_read_survive_the_loss_of_their_encoder() -> None:
     await hearing.hear(VOICE * (16 * 160))
     await asyncio.sleep(0.2)
     read += [embeddings async for embeddings in rows]
-    assert [(piece.count, len(piece.rows)) for piece in read] == [(64, 64 * piece.width * 2) for piece in read]
-    assert len(read) == 2
+    assert [(piece.count, len(piece.rows)) for piece in read] == [
+        (BLOCK_ROWS, BLOCK_ROWS * piece.width * 2) for piece in read
+    ]
+    assert len(read) == 160 // BLOCK_ROWS
     running.cancel()
 
 
@@ -72,3 +74,12 @@ async def test_sound_that_was_not_judged_does_not_lie_behind_a_later_onset() -> 
     sound, start_ms = ear.onset()
     assert len(sound) // BYTES_PER_MS == 300 + 128
     assert start_ms == 9600 - 300
+
+
+async def test_the_context_is_opened_while_the_user_still_speaks() -> None:
+    fakes = FakeComponents.answering("Yes.")
+    async with talking(fakes) as talk:
+        await talk.speak((VOICE, 320))
+        await asyncio.sleep(0.2)
+        (context,) = fakes.llm.contexts
+        assert context.position > 0, "the instructions are in it"
