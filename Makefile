@@ -38,7 +38,7 @@ down:  ## stop the stack that `make up` started
 demo: setup  ## hold a spoken conversation about a picture, show each stage's time, write the answers as WAV
 	@.venv/bin/vita demo
 
-bench: setup  ## what streaming is worth, as ratios of paired runs (on the stack that `make up` runs)
-	.venv/bin/python -m vita_evaluation.latency.bench
+bench: setup  ## what the plumbing costs, as ratios of paired runs; alone on 2 cores, 10 minutes at most
+	.venv/bin/python -m vita_evaluation.plumbing.bench --write
 
 .PHONY: help setup fmt check test test-slow protos lock up down demo bench

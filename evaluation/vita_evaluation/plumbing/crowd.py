@@ -145,7 +145,7 @@ async def _speak(index: int, size: int, send: Send, sent: list[int]) -> None:
 def relay_rows(ours: list[Crowd], raw: list[Crowd]) -> list[Row]:
     """Say what the crowds came to; the first of each size of `ours` grew in a fresh process."""
     rates, raw_rates = ([crowd.messages_per_core_s for crowd in of_size(crowds, MANY)] for crowds in (ours, raw))
-    shown = [f"{statistics.median(values):.0f}/s/core" for values in (rates, raw_rates)]
+    shown = (f"{statistics.median(rates):.0f}/s/core", f"{statistics.median(raw_rates):.0f}/s/core")
     note = f"{MANY} sessions of {1000 // FRAME_MS} frames/s each; frames in, pieces out and answers back are counted."
     twin = twins(rates, raw_rates)
     relay = Row("8", "relay: messages/s/core / raw relay", paired(rates, raw_rates), _LEAST, "zero", *shown, twin, note)

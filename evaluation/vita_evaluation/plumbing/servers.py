@@ -19,6 +19,7 @@ from vita_replay.kserve import ComponentServer
 from vita_replay.modelled.components import Modelled
 from vita_replay.modelled.costs import costs_of
 from vita_replay.modelled.llm import LlmSettings
+from vita_replay.modelled.senses import SensesSettings
 from vita_replay.modelled.voice import VoiceSettings
 from vita_replay.pace import Pace
 from vita_runtime import shutdown
@@ -27,6 +28,9 @@ from vita_evaluation.plumbing.answers import CODES_PER_CHARACTER, EIGHT_SECONDS
 from vita_evaluation.plumbing.frames import delays_ms
 from vita_evaluation.plumbing.reporting import reports
 
+# Instead of a count of codes: the clause's stream was closed; all of its codes are made; it was asked for.
+CLOSED, ENDED, ASKED = -1, -2, -3
+
 
 class Notes:
     """What was seen."""
@@ -34,7 +38,7 @@ class Notes:
     def __init__(self, *, is_stamped: bool) -> None:
         self.is_stamped = is_stamped
         self.delays_ms: list[float] = []
-        self.codes: list[tuple[int, float, int]] = []  # clause, when (monotonic s), how many; -1: its stream closed
+        self.codes: list[tuple[int, float, int]] = []  # clause, when (monotonic s), how many; see ASKED
         self.payload_bytes = 0
         self.open_calls = 0
         self.clause_count = 0
@@ -69,6 +73,8 @@ class Watched:
             notes.payload_bytes += _size(response.raw_output_contents)
             if is_voice and response.outputs:
                 notes.codes.append((clause, time.monotonic(), response.outputs[0].shape[0]))
+                if len(response.outputs) > 1:
+                    notes.codes.append((clause, time.monotonic(), ENDED))
             await send(message)
 
         return _WatchedCall(self._component, self._inner.call(noted), notes, clause)
@@ -83,6 +89,8 @@ class _WatchedCall(Call):
         self._notes.payload_bytes += _size(asked.message.raw_input_contents)
         if self._notes.is_stamped and self._component == "speech_encoder" and asked.op == "push":
             self._notes.delays_ms.extend(delays_ms(asked.tensor("SAMPLES").raw))
+        if self._component == "speech_decoder":
+            self._notes.codes.append((self._clause, time.monotonic(), ASKED))
         await self._inner.take(asked)
 
     async def finish(self) -> None:
@@ -91,7 +99,7 @@ class _WatchedCall(Call):
     def close(self) -> None:
         self._notes.open_calls -= 1
         if self._component == "speech_decoder":
-            self._notes.codes.append((self._clause, time.monotonic(), -1))
+            self._notes.codes.append((self._clause, time.monotonic(), CLOSED))
         self._inner.close()
 
 
@@ -102,7 +110,10 @@ def _size(contents: Iterable[bytes]) -> int:
 async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Serve until `stop`."""
     modelled = Modelled(
-        given.costs, llm=LlmSettings(answers=tuple(given.answer)), voice=VoiceSettings(CODES_PER_CHARACTER)
+        given.costs,
+        SensesSettings(width=given.width),
+        LlmSettings(answers=tuple(given.answer)),
+        VoiceSettings(CODES_PER_CHARACTER),
     )
     notes = Notes(is_stamped=given.stamped)
     addresses: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -123,6 +134,7 @@ def main() -> None:
     parser.add_argument("--costs", type=costs_of, default="x1")
     parser.add_argument("--replicas", type=int, default=1, help="of each component")
     parser.add_argument("--answer", nargs="+", default=[EIGHT_SECONDS])
+    parser.add_argument("--width", type=int, default=SensesSettings().width, help="of an embedding")
     parser.add_argument("--stamped", action="store_true", help="sound says when it was sent")
     given = parser.parse_args()
     shutdown.run(lambda stop: serve(given, stop))
