@@ -90,7 +90,7 @@ def _with_its_history(options: Options, bundle: Bundle) -> Options:
 def _check_options(options: Options) -> None:
     unknown = {*options.all_real, *options.real, *options.kills, *options.slows} - set(NAMES)
     if unknown:
-        raise BadInput("component", "there is none of this name", value=sorted(unknown)[0], limit=", ".join(NAMES))
+        raise BadInput("component", f"there is no {sorted(unknown)[0]!r}; there are {', '.join(NAMES)}")
     slowed = sorted(set(options.slows) & set(options.all_real))
     if slowed:
         raise BadInput("--slow", f"{slowed[0]} is real: only a recorded component can be slowed")
@@ -98,9 +98,9 @@ def _check_options(options: Options) -> None:
     if elsewhere:
         raise BadInput("--kill", f"{elsewhere[0]} is not ours to kill: it runs at {options.addresses[elsewhere[0]]}")
     if not 1 <= options.copies <= MOST_COPIES:
-        raise BadInput("--load", "too many copies", value=options.copies, limit=MOST_COPIES)
+        raise BadInput("--load", f"{options.copies} is not between 1 and {MOST_COPIES}")
     if not 0 < options.speed <= FASTEST:
-        raise BadInput("--speed", "is out of range", value=options.speed, limit=FASTEST)
+        raise BadInput("--speed", f"{options.speed:g} is not above 0 and at most {FASTEST:g}")
 
 
 def _real_parts(options: Options, stack: contextlib.ExitStack) -> tuple[dict[str, RealPart], dict[str, str]]:
