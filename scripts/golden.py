@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import vita_components.triton  # noqa: F401  # makes KServe's messages known, for the file's schema
+import vita_components.triton  # noqa: F401  # pyright: ignore[reportUnusedImport]  # makes KServe's messages known, for the file's schema
 from vita.recording.v1.recording_pb2 import EDGE_CLIENT
 from vita_cli.answers import Answer
 from vita_cli.realtime_client import RealtimeClient, connected, microphone
