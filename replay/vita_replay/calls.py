@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 from vita.recording.v1.recording_pb2 import (
     EDGE_COMPONENT,
     KIND_CLOSED,
@@ -19,6 +20,7 @@ from vita.recording.v1.recording_pb2 import (
 )
 from vita_components.tensors import Tensor
 from vita_components.triton import parse_reply
+from vita_runtime.errors import BadInput
 
 Message = Any  # KServe's generated messages come without types
 
@@ -102,7 +104,7 @@ def calls_of(records: Sequence[Record]) -> list[Call]:
             case _ if record.kind in (KIND_REQUEST, KIND_REPLY):
                 call.passed.append((record.kind, Passed(number, record.time_ns, message_of(record))))
             case _:
-                raise ValueError(f"a component's record of kind {record.kind}")
+                raise BadInput("recording", f"a record of {record.component} is of kind {record.kind}")
     return calls
 
 
@@ -112,9 +114,12 @@ def of_component(calls: Iterable[Call], component: str) -> Iterator[Call]:
 
 
 def message_of(record: Record) -> Message:
-    """Return the message that a record holds; its class must be known to this process."""
-    found = descriptor_pool.Default().FindMessageTypeByName(record.type)
-    return message_factory.GetMessageClass(found).FromString(record.content)
+    """Return the message that a record holds. Raises BadInput: it is of no type that passes components, or damaged."""
+    try:
+        found = descriptor_pool.Default().FindMessageTypeByName(record.type)
+        return message_factory.GetMessageClass(found).FromString(record.content)
+    except (KeyError, DecodeError) as error:
+        raise BadInput("recording", f"a record of {record.component} cannot be read", value=record.type) from error
 
 
 def text_of(tensor: Tensor | None) -> str:
