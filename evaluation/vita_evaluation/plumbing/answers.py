@@ -6,3 +6,6 @@ EIGHT_SECONDS = (
     "It is red, and it is on a hill by the sea, so we go up to it in the day, and we sit by it as the sun is low."
 )
 CODES_PER_CHARACTER = 3.0
+
+# One clause of four words: for what hops cost, where no word should be on its way beside those that are waited for.
+ONE_CLAUSE = "It is red, yes."

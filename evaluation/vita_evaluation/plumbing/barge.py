@@ -41,6 +41,7 @@ ALONE = 12  # interruptions of one session, for the codes
 ALONE_S = (0.1, 2.5)  # after the first sound; at ×10 three sentences take 3 s to make
 THREE_SENTENCES = " ".join([EIGHT_SECONDS] * 3)
 FRAME_S = FRAME_MS / 1000
+FRAMES_BEFORE = 12  # of the question, half a second
 
 
 @dataclass(slots=True)
@@ -120,10 +121,6 @@ async def _interrupted(orchestrator: Orchestrator, frames: list[bytes], talk_s: 
     async with session(orchestrator.channel, configuration(is_paced=True, is_heard=True)) as call:
         reading = asyncio.create_task(_read(call, heard))
         speaking = asyncio.create_task(_speak(call, heard, frames, talk_s))
-        question = Item(role=ROLE_USER, parts=[ContentPart(text="What is it?")])
-        await asyncio.sleep(0.5)
-        await call.write(wire.ConverseRequest(create_item=wire.CreateItem(item=question)))
-        await call.write(wire.ConverseRequest(create_response=wire.CreateResponse()))
         await speaking
         await asyncio.sleep(AFTER_S)
         heard.is_over = True
@@ -133,7 +130,8 @@ async def _interrupted(orchestrator: Orchestrator, frames: list[bytes], talk_s: 
 
 
 async def _speak(call: Call, heard: Heard, frames: list[bytes], talk_s: float) -> None:
-    """The microphone: silence, and at some time into the answer a voice."""
+    """The microphone: silence, and at some time into the answer a voice; the question comes typed in between."""
+    question = Item(role=ROLE_USER, parts=[ContentPart(text="What is it?")])
     due_s, voice_s = time.monotonic() + random.random() * FRAME_S, float("inf")
     rest = iter(frames)
     while True:
@@ -146,6 +144,9 @@ async def _speak(call: Call, heard: Heard, frames: list[bytes], talk_s: float) -
             return
         heard.sent_s.append(time.monotonic())
         await call.write(audio(frame))
+        if len(heard.sent_s) == FRAMES_BEFORE:
+            await call.write(wire.ConverseRequest(create_item=wire.CreateItem(item=question)))
+            await call.write(wire.ConverseRequest(create_response=wire.CreateResponse()))
 
 
 async def _read(call: Call, heard: Heard) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from vita_runtime.errors import StartupError
 
 from vita_evaluation.latency import bench as on_stack
 from vita_evaluation.plumbing import barge, crowd, questions, stages, wire
+from vita_evaluation.plumbing.arithmetic import Spread
 from vita_evaluation.plumbing.pairs import Bench
 from vita_evaluation.plumbing.rig import rig
 from vita_evaluation.plumbing.table import Row, for_markdown, for_programs, for_terminal, write_between_markers
@@ -44,10 +46,20 @@ async def measure(wanted: frozenset[str], *, is_quick: bool) -> list[Row]:
             bench = Bench(processes, wanted, is_quick)
             for family, numbers in FAMILIES:
                 if bench.wants(*numbers):
-                    rows = await family(bench)
+                    rows = await _rows_of(family, bench, numbers)
                     print(for_terminal(rows), flush=True)
                     found += rows
     return sorted(found, key=lambda row: (int(row.number.rstrip("r")), row.number))
+
+
+async def _rows_of(family: Family, bench: Bench, numbers: tuple[str, ...]) -> list[Row]:
+    """Measure a family; if it fails, its rows say so, and the others are measured all the same."""
+    try:
+        return await family(bench)
+    except StartupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        lost = Spread(math.nan, math.nan, math.nan)
+        return [Row(number, "not measured", lost, note=str(error).splitlines()[0]) for number in numbers]
 
 
 def arguments() -> argparse.Namespace:
@@ -88,7 +100,7 @@ def main() -> int:
         write_between_markers(PAGE, f"{for_markdown(rows)}\n\nMeasured in {took}.")
         draw(rows, PICTURE)
     print(json.dumps(for_programs(rows, {"seconds": round(time.monotonic() - started_s)})))
-    return 0
+    return int(any(math.isnan(row.value.median) for row in rows))
 
 
 if __name__ == "__main__":

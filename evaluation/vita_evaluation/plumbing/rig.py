@@ -160,9 +160,9 @@ class Rig:
 
     @asynccontextmanager
     async def orchestrator(
-        self, endpoints: Mapping[str, Sequence[str]], in_process: str = "", **settings: str
+        self, endpoints: Mapping[str, Sequence[str]], in_process: Sequence[str] = (), **settings: str
     ) -> AsyncGenerator[Orchestrator]:
-        """Run an orchestrator, or with the costs `in_process` one that has the components within."""
+        """Run an orchestrator, or, with arguments for it, one that has the components within (in_process.py)."""
         listen, metrics = (f"{LOOPBACK}:{port}" for port in free_ports(2))
         environment = {
             "VITA_ORCHESTRATOR_LISTEN": listen,
@@ -175,7 +175,7 @@ class Rig:
         }
         command = self.python("vita_orchestrator.main")
         if in_process:
-            command = self.python("vita_evaluation.plumbing.in_process", "--costs", in_process)
+            command = self.python("vita_evaluation.plumbing.in_process", *in_process)
         async with AsyncExitStack() as stack:
             process = await stack.enter_async_context(child(command, self.folder, environment))
             await _ready(metrics, process)
