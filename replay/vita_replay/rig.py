@@ -65,7 +65,7 @@ async def rig(bundle: Bundle, endpoints: dict[str, Sequence[str]]) -> AsyncGener
     check(bundle)
     async with connect(endpoints) as components:
         await components.wait_ready(READY_S)
-        outages = Outages(asyncio.get_running_loop().time, components.unready)
+        outages = Outages(asyncio.get_running_loop().time, components.unready, components.silent_s)
         with ThreadPoolExecutor(VAD_THREADS, thread_name_prefix="vad") as threads:
             yield Rig(bundle, components, outages, threads)
 

@@ -109,6 +109,7 @@ class ComponentUnavailable(VitaError):
 
     code = StatusCode.UNAVAILABLE
     reason = "ERROR_REASON_COMPONENT_UNAVAILABLE"
+    silent_s: float = 0.0  # how long nothing had been heard of it when its loss was noticed; 0: nobody has said
 
 
 class ComponentDeadline(VitaError):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from vita_orchestrator.components import Components
 
 from vita_components.codec_decoder import TritonCodecDecoder
+from vita_components.endpoint import PoolSettings
 from vita_components.llm import TritonLlm
-from vita_components.pool import Pool, PoolSettings
+from vita_components.pool import Pool
 from vita_components.speech_decoder import TritonSpeechDecoder
 from vita_components.speech_encoder import TritonSpeechEncoder
 from vita_components.triton import Deadline
@@ -32,6 +33,10 @@ class ConnectedComponents(Components):
     def unready(self) -> list[str]:
         """Return the names of components of which no replica is well."""
         return [name for name, pool in self.pools.items() if not pool.is_well]
+
+    def silent_s(self, component: str) -> float:
+        """Return how long nothing has been heard of any of a component's replicas."""
+        return self.pools[component].silent_s
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait until every component has a replica that is well. Raises ComponentUnavailable: one has none."""

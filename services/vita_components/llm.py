@@ -26,6 +26,7 @@ from vita_orchestrator.components import (
 )
 from vita_runtime.errors import ComponentDeadline, ComponentUnavailable
 
+from vita_components.endpoint import Endpoint
 from vita_components.failures import error_of_message, garbled
 from vita_components.pool import Pool
 from vita_components.tensors import Reply, Tensor, text_tensor
@@ -42,8 +43,8 @@ Word = TypeVar("Word", QueryState, FinishReason)
 class TritonContext:
     """Context over a stream."""
 
-    def __init__(self, stream: Stream, session_id: str) -> None:
-        self._stream, self._session_id = stream, session_id
+    def __init__(self, endpoint: Endpoint, stream: Stream, session_id: str) -> None:
+        self._endpoint, self._stream, self._session_id = endpoint, stream, session_id
         self._sequence = 0  # of the last operation
         self._heard = 1  # the last operation that was answered: operations are answered in order
         self._generation = 0  # answers asked for
@@ -80,11 +81,13 @@ class TritonContext:
     async def generate(self, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
         await self._stop_answer()
         self._generation += 1
-        sequence = await self._send("generate", generate_parameters(sampling))
+        with self._endpoint.blamed():  # here too, because who holds the context is not who uses it
+            sequence = await self._send("generate", generate_parameters(sampling))
         self._answering = sequence
         try:
             while True:
-                event = self._event(await self._reply(sequence, REPLY_S, "judgement", "text", "end"))
+                with self._endpoint.blamed():
+                    event = self._event(await self._reply(sequence, REPLY_S, "judgement", "text", "end"))
                 if isinstance(event, GenerationEnd):
                     self._answering = None
                     yield event
@@ -109,7 +112,8 @@ class TritonContext:
     async def _ask_position(self, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()) -> int:
         """Do an operation whose reply says where the context stands."""
         await self._stop_answer()
-        await self._reply(await self._send(op, parameters, tensors), REPLY_S, *POSITIONS)
+        with self._endpoint.blamed():
+            await self._reply(await self._send(op, parameters, tensors), REPLY_S, *POSITIONS)
         return self._position
 
     async def _send(self, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()) -> int:
@@ -197,6 +201,6 @@ class TritonLlm:
         # The engine's name for it is new each time: the old context of a session that reopens may not have gone yet.
         name = f"{session_id}.{secrets.token_hex(4)}"
         async with self.pool.lend(session_id) as endpoint, endpoint.stream() as stream:
-            context = TritonContext(stream, name)
+            context = TritonContext(endpoint, stream, name)
             await context.open()
             yield context

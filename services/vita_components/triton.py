@@ -5,7 +5,7 @@ reads and writes run in tasks of their own, because grpc.aio ends the whole call
 `write` is cancelled.
 
 A model whose process has died answers nothing, while Triton goes on saying that it is ready and leaves its streams
-open. So whoever waits for a reply for long *doubts* the endpoint; its prober then pings the engine (pool.py), and
+open. So whoever waits for a reply for long *doubts* the endpoint; its prober then pings the engine (endpoint.py), and
 `lose` ends every stream of an endpoint that does not answer.
 """
 

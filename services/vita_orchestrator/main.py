@@ -89,7 +89,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         surroundings = Surroundings(
             components=components,
             # The event loop's clock, because deadlines are set by it.
-            outages=Outages(asyncio.get_running_loop().time, components.unready),
+            outages=Outages(asyncio.get_running_loop().time, components.unready, components.silent_s),
             policy=policy,
             new_voice_activity=partial(SileroVoiceActivity, threads, []),
             new_id=lambda kind: f"{kind}_{secrets.token_hex(12)}",

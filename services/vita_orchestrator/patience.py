@@ -1,7 +1,8 @@
 """How long a turn waits for a component that is lost, and how its streams go on afterwards.
 
 A component lost during a turn is asked again until 2.8 s after the loss, or after the question if it was lost before;
-then the turn fails, within the 3 s that are promised. A component that was known to be lost when the turn began is
+then the turn fails, within the 3 s that are promised. Lost it is since it was last heard of, because of an engine that
+hangs the loss is noticed only by its silence. A component that was known to be lost when the turn began is
 given 10 s: it is being restarted, and a pause is better than another error. What is lost before anybody asks, the
 endpoints' own health says, since it is looked after all the time; what is lost meanwhile shows when it is used.
 Results are deterministic, so a stream asked for again gives the same items, and those already had are skipped.
@@ -33,6 +34,7 @@ class Outages:
 
     now: Clock
     unready: Callable[[], Iterable[str]] = tuple  # names of components that their endpoints' health says are lost
+    silent_s: Callable[[str], float] = lambda _: 0.0  # how long nothing has been heard of a component that is lost
 
 
 class Losses:
@@ -42,19 +44,20 @@ class Losses:
         self._outages = outages
         self._since: dict[str, float] = {}
         self._known = set(outages.unready())  # when the turn began
+        self.asked_s: float | None = None  # when the listener began to wait; None: not yet
 
     def look(self) -> None:
         """Note what is lost by now, although nobody has used it."""
         for component in self._outages.unready():
-            self.begin(component)
+            self.begin(component, self._outages.silent_s(component))
 
     def is_known(self, component: str) -> bool:
         """Whether the component was lost when the turn began, and has not worked since."""
         return component in self._known
 
-    def begin(self, component: str) -> float:
-        """Note a loss; return when it was first seen in this turn."""
-        return self._since.setdefault(component, self._outages.now())
+    def begin(self, component: str, silent_s: float = 0.0) -> float:
+        """Note a loss, and that the component had been silent before; return since when it is lost in this turn."""
+        return self._since.setdefault(component, self._outages.now() - silent_s)
 
     def end(self, component: str) -> None:
         """The component works; should it be lost again, that is news."""
@@ -69,14 +72,16 @@ class Patience:
         self.now = outages.now
         self._losses = losses or Losses(outages)
         self._losses.look()
-        self._started_s = self.now()
+        # What an answer comes to late, such as a picture for a new context, has no more time than the answer itself.
+        self._started_s = self.now() if self._losses.asked_s is None else self._losses.asked_s
         self._loss_count = 0
         self._last_deadline_s = 0.0
 
     def deadline_s(self, error: VitaError) -> float:
         """Return until when the lost component is worth waiting for."""
         component = component_of(error)
-        since = self._losses.begin(component)
+        silent_s = error.silent_s if isinstance(error, ComponentUnavailable) else 0.0
+        since = self._losses.begin(component, silent_s)
         if self._losses.is_known(component):
             return self._started_s + OUTAGE_PATIENCE_S
         return max(since, self._started_s) + LOSS_PATIENCE_S

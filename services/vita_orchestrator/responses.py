@@ -89,6 +89,7 @@ class Responses:
         def parts() -> list[Part]:
             return plan(configuration.instructions, asked, desk.senses, Coming())
 
+        desk.senses.asked(asked_s)
         stages = Stages(desk.keeper, parts, desk.surroundings.components, desk.senses.patience())
         answering = Answering(answer, self._sampling(configuration, asked), stages, desk.policy, desk.now, self._send)
         self._task = desk.mailbox.spawn(self._run(answering))

@@ -50,6 +50,10 @@ class SessionSenses:
             if hearing.has_failed:
                 self.forget(hearing.item_id)
 
+    def asked(self, asked_s: float) -> None:
+        """The question is over, and somebody waits for the answer."""
+        self._losses.asked_s = asked_s
+
     def haste(self) -> Patience:
         """Return no patience."""
         return Haste(self._outages)

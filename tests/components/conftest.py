@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from vita_components.pool import Pool, PoolSettings
+from vita_components.endpoint import PoolSettings
+from vita_components.pool import Pool
 
 from tests.components.fake_triton import Answer, FakeTriton
 
@@ -45,7 +46,13 @@ async def make_pool() -> AsyncIterator[MakePool]:
     pools: list[tuple[Pool, asyncio.Task[None]]] = []
 
     async def make(component: str, servers: list[FakeTriton], **settings: float) -> Pool:
-        given = {"ping_deadline_s": 0.3, "ping_interval_s": 0.3, "ping_gap_s": 0.03, **settings}
+        given = {
+            "ping_deadline_s": 0.3,
+            "doubt_deadline_s": 0.3,
+            "ping_interval_s": 0.3,
+            "ping_gap_s": 0.03,
+            **settings,
+        }
         pool = Pool(component, [server.address for server in servers], PoolSettings(**given))  # type: ignore[arg-type]
         pools.append((pool, asyncio.create_task(pool.watch())))
         async with asyncio.timeout(5):

@@ -8,7 +8,7 @@ import pytest
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ROLE_USER, ContentPart, Item
 from vita_orchestrator.patience import LOSS_PATIENCE_S, OUTAGE_PATIENCE_S, RETRY_S, Haste, Losses, Outages, Patience
-from vita_runtime.errors import ComponentUnavailable
+from vita_runtime.errors import ComponentUnavailable, VitaError
 
 from tests.fakes.components import FakeComponents
 from tests.fakes.faults import Fault, lost
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.unit
 LOSS = lost("llm")
 
 
-async def waited_s(patience: Patience) -> float:
+async def waited_s(patience: Patience, loss: VitaError = LOSS) -> float:
     """Ask for what stays lost; return how long that was done."""
     started_s = patience.now()
 
     async def ask() -> None:
-        raise LOSS
+        raise loss
 
     with pytest.raises(ComponentUnavailable):
         await patience.call("llm", ask)
@@ -56,6 +56,36 @@ async def test_what_was_waited_for_and_came_back_is_news_when_it_is_lost_again()
     await asyncio.sleep(OUTAGE_PATIENCE_S)
     patience.worked("llm")
     assert LOSS_PATIENCE_S - RETRY_S <= await waited_s(patience) <= LOSS_PATIENCE_S
+
+
+async def test_a_loss_is_counted_from_when_the_component_was_last_heard_of() -> None:
+    patience = Patience(outages())
+    await asyncio.sleep(5)
+    silent = lost("llm")
+    assert isinstance(silent, ComponentUnavailable)
+    silent.silent_s = 2.0
+    assert LOSS_PATIENCE_S - 2.0 - RETRY_S <= await waited_s(patience, silent) <= LOSS_PATIENCE_S - 2.0
+
+
+async def test_what_is_known_to_be_lost_is_counted_from_when_it_was_last_heard_of() -> None:
+    unready: list[str] = []
+    process = Outages(asyncio.get_running_loop().time, lambda: unready, lambda _: 1.5)
+    turn = Losses(process)
+    await asyncio.sleep(5)
+    turn.asked_s = process.now() - 2.0
+    unready.append("llm")
+    assert LOSS_PATIENCE_S - 1.5 - RETRY_S <= await waited_s(Patience(process, turn)) <= LOSS_PATIENCE_S - 1.5
+
+
+async def test_what_an_answer_comes_to_late_has_no_more_time_than_the_answer() -> None:
+    unready: list[str] = []
+    process = Outages(asyncio.get_running_loop().time, lambda: unready)
+    turn = Losses(process)
+    unready.append("llm")
+    Patience(process, turn)  # sees the loss
+    turn.asked_s = process.now()
+    await asyncio.sleep(1.0)
+    assert await waited_s(Patience(process, turn)) <= LOSS_PATIENCE_S - 1.0
 
 
 async def test_haste_waits_for_nothing() -> None:

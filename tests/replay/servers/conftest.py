@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 from vita_components.connect import NAMES, ConnectedComponents, connect
-from vita_components.pool import PoolSettings
+from vita_components.endpoint import PoolSettings
 from vita_replay.behaviour import Behaviour
 from vita_replay.kserve import ComponentServer
 from vita_replay.pace import Pace
 
 # A tenth of the usual, so that losses are noticed in a tenth of the time.
-WATCHED = PoolSettings(ping_interval_s=0.3, ping_deadline_s=0.3, ping_gap_s=0.03)
+WATCHED = PoolSettings(ping_interval_s=0.3, ping_deadline_s=0.3, doubt_deadline_s=0.3, ping_gap_s=0.03)
 
 Build = Callable[[str, Pace], Behaviour]
 Serving = Callable[[Build], AbstractAsyncContextManager[Mapping[str, ComponentServer]]]
