@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 from vita_components.connect import NAMES, ConnectedComponents
+from vita_components.llm import TritonLlm
+from vita_components.pool import Pool
 from vita_orchestrator.components import Components, Judgement, Sampling, TextPiece
 from vita_replay.faults import Garbage
 from vita_replay.kserve import ComponentServer, counts
 from vita_replay.modelled.components import Modelled
 from vita_replay.modelled.costs import REALISTIC
+from vita_replay.pace import Pace
 from vita_runtime.errors import ComponentUnavailable, VitaError
 
 from tests.components.laws import hear, speech, written
-from tests.replay.servers.conftest import connected, serving
+from tests.replay.servers.conftest import WATCHED, connected, serving
 
 pytestmark = pytest.mark.unit
 
@@ -139,6 +142,29 @@ async def test_a_slow_server_is_well_and_serves_as_much(
     assert components.unready() == []
     servers[component].faults.heal()
     assert await use_s() < fast_s + 0.08
+
+
+async def test_a_session_leaves_the_replica_of_its_model_that_answers_garbage() -> None:
+    replicas = [ComponentServer("llm", Modelled(REALISTIC).behaviour("llm", pace), pace) for pace in (Pace(), Pace())]
+    async with AsyncExitStack() as stack:
+        for server in replicas:
+            await server.start()
+            stack.push_async_callback(server.stop)
+        pool = Pool("llm", [server.address for server in replicas], WATCHED)
+        stack.push_async_callback(pool.close)
+        watching = asyncio.create_task(pool.watch())
+        stack.callback(watching.cancel)
+        await until(lambda: all(endpoint.is_well for endpoint in pool.endpoints), 5)
+        async with TritonLlm(pool).context("s") as context:
+            await context.append_text("user", "Hello.")
+            home = max(replicas, key=lambda server: server.request_count)
+            home.faults.garble(Garbage.KIND)
+            with pytest.raises(ComponentUnavailable):
+                await context.append_text("user", "And?")
+        await until(lambda: all(endpoint.is_well for endpoint in pool.endpoints), 1)  # it answers pings
+        async with TritonLlm(pool).context("s") as context:
+            assert await context.append_text("user", "Hello.") > 0
+        assert min(server.request_count for server in replicas) > 0
 
 
 async def test_a_fault_comes_at_its_phase_and_not_before(servers: Servers, components: ConnectedComponents) -> None:
