@@ -109,7 +109,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stack.enter_context(stalls.watched())
         watching = asyncio.create_task(_watch(health, store, components))
         stack.callback(watching.cancel)
-        gc.freeze()  # what is there now stays: a collection that walks it all holds the loop for 30 ms
+        gc.freeze()  # what is there now stays: a collection that walks it all holds the loop for 20 ms
         logger.info("orchestrator serves", extra={"listen": settings.listen})
         await stop.wait()
         await _drain(servicer, health, settings.drain_s)
