@@ -1,4 +1,4 @@
-"""`make bench`: what streaming is worth, as ratios of paired runs on one running stack.
+"""What streaming is worth, as ratios of paired runs on one real stack; the first half of `make bench`.
 
 Absolute times on a shared machine mean little; a ratio of two runs taken in turn, A B A B, means something. The first
 row runs the same thing against itself: if that is off by more than a tenth, the machine was too noisy and the run void.
@@ -12,7 +12,9 @@ import io
 import json
 import statistics
 import sys
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import soundfile
 from PIL import Image
 from vita_components.connect import connect
 from vita_runtime.errors import StartupError
+from vita_runtime.launcher.stack import Options, default_checkpoint, running
 
 from vita_evaluation.latency.sequential import ask_sequentially
 from vita_evaluation.latency.turns import Query, TimedAnswer, ask
@@ -135,6 +138,22 @@ def stack_parts(stack_file: Path) -> dict[str, dict[str, str]]:
     return json.loads(stack_file.read_text())["parts"]
 
 
+@asynccontextmanager
+async def own_stack() -> AsyncIterator[dict[str, dict[str, str]]]:
+    """Run a stack inside the block; give the addresses of its parts."""
+    with tempfile.TemporaryDirectory(prefix="vita-bench-") as folder:
+        state_dir = Path(folder)
+        async with running(Options(state_dir=state_dir, checkpoint=default_checkpoint())) as stack:
+            await stack.start()
+            yield stack_parts(state_dir / "stack.json")
+
+
+async def run_on_own_stack(examples: Path, pair_count: int) -> list[Row]:
+    """Compare on a stack that lives as long."""
+    async with own_stack() as parts:
+        return await run(parts, examples, pair_count)
+
+
 async def run(parts: dict[str, dict[str, str]], examples: Path, pair_count: int) -> list[Row]:
     """Compare on the stack with these parts."""
     rows: list[Row] = []
@@ -165,11 +184,15 @@ def main() -> int:
     """Print the table and, last, one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", type=Path, default=Path(".vita/stack.json"))
+    parser.add_argument("--own-stack", action="store_true", help="start a stack for it")
     parser.add_argument("--examples", type=Path, default=Path("examples"))
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()
     try:
-        rows = asyncio.run(run(stack_parts(arguments.stack), arguments.examples, arguments.pairs))
+        if arguments.own_stack:
+            rows = asyncio.run(run_on_own_stack(arguments.examples, arguments.pairs))
+        else:
+            rows = asyncio.run(run(stack_parts(arguments.stack), arguments.examples, arguments.pairs))
     except StartupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

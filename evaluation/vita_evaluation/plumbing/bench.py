@@ -1,4 +1,4 @@
-"""`make bench`: what the plumbing costs, as ratios of paired runs. 10 minutes at most on two cores with nothing else.
+"""The second half of `make bench`: what the plumbing costs, as ratios of paired runs, alone on two cores.
 
 The real orchestrator with a real Redis, before modelled components that only take time (`vita_replay.modelled`). What
 each row means and what it should be: docs/performance.md. The last line is everything as one JSON object.

@@ -85,7 +85,7 @@ async def _ratio(
 ) -> Row:
     """Compare the times to first sound of two questions."""
     kinds = [first_audio(orchestrator, question) for question in (one, other)]
-    a, b = await in_turn(kinds, bench.count(8))
+    a, b = await in_turn(kinds, bench.count(6))
     values = (f"{statistics.median(a):.1f} ms", f"{statistics.median(b):.1f} ms")
     return Row(*names, paired(a, b), Target(1.05), "x10", *values, twins(a, b), FAST_NOTE)
 
@@ -107,7 +107,7 @@ async def _encoding(bench: Bench, orchestrator: Orchestrator, components: Connec
             _ = [rows async for rows in utterance.embeddings()]
         return (time.perf_counter() - started_s) * 1000
 
-    a, b = await in_turn([streamed, at_once], bench.count(8))
+    a, b = await in_turn([streamed, at_once], bench.count(6))
     values = (f"{statistics.median(a):.2f} ms", f"{statistics.median(b):.1f} ms")
     name = f"encoding after {ENCODED_S:.0f} s of speech / at once"
     return Row("5", name, paired(a, b), Target(0.05), "x10", *values, twins(b), FAST_NOTE)
@@ -161,7 +161,7 @@ async def _cost_of(bench: Bench, number: str, name: str, other: Orchestrator, pl
 
         return measure
 
-    a, b = await in_turn([measured(other), measured(plain)], bench.count(40))
+    a, b = await in_turn([measured(other), measured(plain)], bench.count(28))
     cpu_a, cpu_b = (used[one.child.pid][1:] for one in (other, plain))
     ms: Callable[[list[float]], str] = lambda values: f"{statistics.median(values):.1f} ms"  # noqa: E731
     cpu = paired(cpu_a, cpu_b)

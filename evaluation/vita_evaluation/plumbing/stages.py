@@ -24,8 +24,8 @@ from vita_evaluation.plumbing.raw import open_raw
 from vita_evaluation.plumbing.table import Row, Target
 from vita_evaluation.plumbing.turns import Question, ask, sound_of
 
-ROUNDS = {"zero": 40, "x1": 40, "x10": 16}
-GAIN_ROUNDS = 10
+ROUNDS = {"zero": 32, "x1": 32, "x10": 12}
+GAIN_ROUNDS = 8
 ANSWERS = {"zero": ONE_CLAUSE, "x1": EIGHT_SECONDS, "x10": EIGHT_SECONDS}
 HOPS = 5  # on the way to the first sound: the last rows, the context, the words, the codes, a window
 PINGS = 60  # of a raw stream, a round
