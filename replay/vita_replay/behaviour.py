@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -97,17 +98,17 @@ class Asked:
             raise Refused("BAD_INPUT", f"{name}: is no number") from None
 
 
-class Call:
+class Call(ABC):
     """One stream, or one request with one reply. Cancelled at any time: `close` is called in any case."""
 
+    @abstractmethod
     async def take(self, asked: Asked) -> None:
         """Take a request; return when the next may be taken. Replies go out through `send`. Raises Refused."""
-        raise NotImplementedError
 
-    async def finish(self) -> None:
+    async def finish(self) -> None:  # noqa: B027  # nothing, where every request is answered at once
         """No request follows: return when all have been answered."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # nothing, where nothing is kept
         """Drop everything, tasks too."""
 
 
