@@ -1,0 +1,77 @@
+"""What a killed run goes on from: one safetensors file with the trained weights, the optimizer's state and the step.
+
+Frozen weights are not in it, only their digests: they come from the component they were loaded from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vita_training.recipe.freezing import is_within
+
+MODEL, OPTIMIZER = "model.", "optimizer."
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    step: int = 0  # steps done
+    seconds: float = 0.0  # spent on them
+    skipped: int = 0  # steps left out for a gradient that was not finite
+    frozen: dict[str, str] = field(default_factory=dict[str, str])  # digests at the run's start
+
+
+def save(
+    path: Path, progress: Progress, model: nn.Module, trained: tuple[str, ...], optimizer: torch.optim.Optimizer
+) -> None:
+    """Replace the snapshot at once: a kill leaves the last whole one."""
+    tensors = {f"{MODEL}{name}": t for name, t in model.state_dict().items() if is_within(name, trained)}
+    for index, state in _states(optimizer).items():
+        tensors |= {f"{OPTIMIZER}{index}.{name}": value for name, value in state.items()}
+    draft = path.with_suffix(".draft")
+    save_file(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
+        draft,
+        {"progress": json.dumps(progress.__dict__)},
+    )
+    os.replace(draft, path)
+
+
+def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torch.optim.Optimizer) -> Progress:
+    """Fill model and optimizer from a snapshot; a fresh Progress if there is none.
+
+    Raises:
+        ValueError: the snapshot is of another model or of other trained parts.
+    """
+    if not path.exists():
+        return Progress()
+    with safe_open(path, "pt") as stored:
+        progress = Progress(**json.loads(stored.metadata()["progress"]))
+        tensors = {name: cast(Tensor, stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+    weights = {n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)}
+    expected = {name for name in model.state_dict() if is_within(name, trained)}
+    if weights.keys() != expected:
+        differing = sorted(weights.keys() ^ expected)
+        raise ValueError(f"{path}: a snapshot of other parts, such as {', '.join(differing[:4])}")
+    model.load_state_dict(weights, strict=False)
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(OPTIMIZER):
+            index, key = name.removeprefix(OPTIMIZER).split(".", 1)
+            states.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    return progress
+
+
+def _states(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    return cast(dict[int, dict[str, Tensor]], cast(Any, optimizer.state_dict())["state"])
