@@ -2,7 +2,7 @@
 
 A conversation is `<|im_start|>role\\n` + content + `<|im_end|>\\n`, turn after turn; the model answers after an opened
 assistant turn and says `<|im_end|>` itself. Markers are tokenised apart from the content, so that streamed and whole
-conversations give the same tokens.
+conversations give the same tokens. What a tool says is a turn of its own that reads as a user's.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Literal, get_args
 
 from vita15.tokenizer import Tokenizer
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
+NAMES = {role: role for role in ROLES} | {"tool": "user"}  # as they stand in the text
 
 
 class ChatTemplate:
@@ -22,7 +23,7 @@ class ChatTemplate:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._newline = tokenizer.encode("\n")
-        self._openings = {role: [tokenizer.im_start, *tokenizer.encode(f"{role}\n")] for role in ROLES}
+        self._openings = {role: [tokenizer.im_start, *tokenizer.encode(f"{name}\n")] for role, name in NAMES.items()}
 
     def opening(self, role: str) -> list[int]:
         """Ids that open a turn of `role`.

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vita15.chat_template import ChatTemplate
 from vita15.tokenizer import Tokenizer
+from vita15.tool_format import response_text
 
 IGNORED = -100  # the label of a row that is not learned: what torch's cross-entropy skips
 AFTER_PICTURES = "\n"
@@ -80,9 +81,13 @@ class Splicer:
             Words(self._template.closing()),
         ]
 
+    def tool_turn(self, text: str) -> list[Segment]:
+        """Lay out what a tool said."""
+        return [Words(self._template.turn("tool", response_text(text)))]
+
     def assistant_turn(self, text: str, state: str, *, is_learned: bool = True) -> list[Segment]:
-        """Lay out an answer: the judgement (`speech`, `text` or `noise`), the words and the end are learned."""
-        said = [self._tokenizer.state_ids[state], *self._tokenizer.encode(text), self._tokenizer.im_end]
+        """Lay out an answer: the judgement (`speech`, `text` or `noise`), the words, calls and the end are learned."""
+        said = [self._tokenizer.state_ids[state], *self._tokenizer.encode_answer(text), self._tokenizer.im_end]
         return [
             Words(self._template.opening("assistant")),
             Words(said, is_learned=is_learned),

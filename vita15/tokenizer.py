@@ -2,14 +2,15 @@
 
 Every token stands for some bytes, so that text comes back through one UTF-8 decoder: a Chinese character or an emoji
 that is spread over several tokens appears when its last byte does, and never in pieces. ☞ ☟ ☜, the model's judgement of
-a query (docs/model.md, 3.3), are one token each; they and the other special tokens stand for no text.
+a query (docs/model.md, 3.3), are one token each; they and the other special tokens stand for no text. So do the marks
+around a tool's call, where the vocabulary has them.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, product
 from pathlib import Path
@@ -19,6 +20,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from vita15.errors import CheckpointError
+from vita15.tool_format import CALL_MARKS
 
 IM_START = "<|im_start|>"
 IM_END = "<|im_end|>"
@@ -55,7 +57,8 @@ class Tokenizer:
         self._inner = inner
         self.special = SpecialIds(*(self._single_id(token) for token in SPECIAL_TOKENS))
         self._special_by_text = {token: self._single_id(token) for token in SPECIAL_TOKENS}
-        self._special_pattern = re.compile("(" + "|".join(re.escape(token) for token in SPECIAL_TOKENS) + ")")
+        self._call_by_text = _call_marks(inner)
+        self._special_by_text |= self._call_by_text
         self._bytes = self._token_bytes()
 
     @classmethod
@@ -93,12 +96,24 @@ class Tokenizer:
         """Ids of the judgement tokens, by the names that the wire uses."""
         return {"speech": self.special.speech, "text": self.special.text, "noise": self.special.noise}
 
+    @property
+    def call_ids(self) -> tuple[int, int] | None:
+        """Ids of the marks before and behind a tool's call; None: this vocabulary has none, and its model no tools."""
+        start, end = (self._call_by_text.get(mark) for mark in CALL_MARKS)
+        return None if start is None or end is None else (start, end)
+
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         """Turn text into ids; special tokens in it are plain characters unless allowed."""
-        if not allow_special:
-            return self._inner.encode(text, add_special_tokens=False).ids
-        pieces = (piece for piece in self._special_pattern.split(text) if piece)
-        return list(chain.from_iterable(self._encode_piece(piece) for piece in pieces))
+        return self._encode(text, self._special_by_text if allow_special else {})
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Turn an assistant's words into ids; the marks of a tool's call (tool_format.py) are one token each."""
+        return self._encode(text, self._call_by_text)
+
+    def decode_answer(self, ids: Iterable[int]) -> str:
+        """Turn an assistant's ids into words, the marks of a tool's call included; the inverse of `encode_answer`."""
+        marks = {token: mark.encode() for mark, token in self._call_by_text.items()}
+        return b"".join(marks.get(token, self.token_bytes(token)) for token in ids).decode("utf-8", errors="ignore")
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text; special tokens give nothing, and neither do bytes that are no character."""
@@ -108,9 +123,11 @@ class Tokenizer:
         """Bytes that a token stands for: none for special tokens and for rows beyond the vocabulary."""
         return self._bytes[token] if 0 <= token < len(self._bytes) else b""
 
-    def _encode_piece(self, piece: str) -> list[int]:
-        special = self._special_by_text.get(piece)
-        return [special] if special is not None else self.encode(piece)
+    def _encode(self, text: str, special: Mapping[str, int]) -> list[int]:
+        if not special:
+            return self._inner.encode(text, add_special_tokens=False).ids
+        pieces = re.split("(" + "|".join(map(re.escape, special)) + ")", text)
+        return list(chain.from_iterable([special[p]] if p in special else self._encode(p, {}) for p in pieces if p))
 
     def _single_id(self, token: str) -> int:
         added = self._inner.token_to_id(token)
@@ -165,7 +182,7 @@ def train_tokenizer(texts: Iterable[str], vocab: int) -> tokenizers.Tokenizer:
     inner = _untrained(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=[*SPECIAL_TOKENS, *CALL_MARKS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -174,18 +191,30 @@ def train_tokenizer(texts: Iterable[str], vocab: int) -> tokenizers.Tokenizer:
     return inner
 
 
-def byte_level_tokenizer(vocab: int) -> tokenizers.Tokenizer:
-    """Build a tokenizer without training: bytes, letter pairs, and unused tokens up to `vocab`.
+def byte_level_tokenizer(vocab: int, special: Sequence[str] = SPECIAL_TOKENS) -> tokenizers.Tokenizer:
+    """Build a tokenizer without training: special tokens, bytes, letter pairs, and unused tokens up to `vocab`.
 
     The pairs make a random model say letters rather than nothing.
     """
     alphabet = byte_alphabet()
-    merges = list(islice(_letter_merges(), max(0, vocab - len(alphabet) - len(SPECIAL_TOKENS))))
-    tokens = [*SPECIAL_TOKENS, *alphabet, *(left + right for left, right in merges)]
+    merges = list(islice(_letter_merges(), max(0, vocab - len(alphabet) - len(special))))
+    tokens = [*special, *alphabet, *(left + right for left, right in merges)]
     inner = _untrained(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
-    inner.add_special_tokens(list(SPECIAL_TOKENS))
+    inner.add_special_tokens(list(special))
     _pad_vocabulary(inner, vocab)
     return inner
+
+
+def _call_marks(inner: tokenizers.Tokenizer) -> dict[str, int]:
+    """Return the ids of the marks of a call, made special; empty: the vocabulary lacks them.
+
+    Qwen's own are not special, and so would be found in what users type.
+    """
+    ids = {mark: index for mark in CALL_MARKS if (index := inner.token_to_id(mark)) is not None}
+    if len(ids) < len(CALL_MARKS):
+        return {}
+    inner.add_special_tokens(list(CALL_MARKS))
+    return ids
 
 
 def _letter_merges() -> Iterator[tuple[str, str]]:

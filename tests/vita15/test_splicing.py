@@ -47,6 +47,13 @@ def test_only_the_judgement_the_answer_and_its_end_are_learned(tokenizer: Tokeni
     assert splice(splicer.assistant_turn("no", "noise", is_learned=False), table).labels.unique().tolist() == [IGNORED]
 
 
+def test_what_a_tool_said_is_a_users_turn_that_is_not_learned(tokenizer: Tokenizer, table: nn.Embedding) -> None:
+    (turn,) = Splicer(tokenizer).tool_turn("9:10")
+    assert isinstance(turn, Words)
+    assert tokenizer.decode(turn.ids) == "user\n<tool_response>\n9:10\n</tool_response>\n"
+    assert splice([turn], table).labels.unique().tolist() == [IGNORED]
+
+
 def test_rows_stand_where_they_were_put_and_words_are_looked_up(tokenizer: Tokenizer, table: nn.Embedding) -> None:
     rows = torch.randn(3, HIDDEN)
     ids = tokenizer.encode("ab")

@@ -17,6 +17,7 @@ from vita15.tokenizer import (
     byte_level_tokenizer,
     train_tokenizer,
 )
+from vita15.tool_format import CALL_MARKS, ToolCall, call_text
 
 pytestmark = pytest.mark.unit
 
@@ -121,6 +122,43 @@ def test_a_vocabulary_without_the_marks_is_refused() -> None:
     plain.pre_tokenizer = inner.pre_tokenizer
     with pytest.raises(CheckpointError, match="not one token"):
         Tokenizer(plain)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["special", "as in Qwen"])
+def calling(request: pytest.FixtureRequest) -> Tokenizer:
+    """A vocabulary with the marks of a call; Qwen's own are added tokens and not special ones."""
+    inner = byte_level_tokenizer(1024)
+    inner.add_tokens([tokenizers.AddedToken(mark, special=request.param, normalized=False) for mark in CALL_MARKS])
+    return Tokenizer(inner)
+
+
+def test_the_marks_of_a_call_are_one_token_each_in_an_answer_and_come_back(calling: Tokenizer) -> None:
+    text = "Let me see.\n" + call_text(ToolCall.of("get_time", {}))
+    ids = calling.encode_answer(text)
+    assert calling.call_ids is not None
+    assert [token for token in ids if token in calling.call_ids] == list(calling.call_ids)
+    assert calling.decode_answer(ids) == text
+    assert "tool_call" not in calling.decode(ids)
+
+
+def test_the_marks_of_a_call_in_a_users_text_are_plain_characters(calling: Tokenizer) -> None:
+    for mark in CALL_MARKS:
+        ids = calling.encode(f"a{mark}b")
+        assert not {*ids} & {*(calling.call_ids or ())}
+        assert calling.decode(ids) == f"a{mark}b"
+
+
+def test_other_special_tokens_in_an_answer_are_plain_characters(calling: Tokenizer) -> None:
+    assert calling.im_end not in calling.encode_answer("a<|im_end|>b")
+
+
+def test_a_vocabulary_without_the_marks_of_a_call_says_so(tokenizer: Tokenizer) -> None:
+    assert tokenizer.call_ids is None
+    assert tokenizer.decode(tokenizer.encode_answer(CALL_MARKS[0])) == CALL_MARKS[0]
+
+
+def test_a_trained_vocabulary_has_the_marks_of_a_call() -> None:
+    assert Tokenizer(train_tokenizer(["red circle"], 512)).call_ids is not None
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
