@@ -80,26 +80,62 @@ def response_text(content: str) -> str:
 
 
 def parse_call(text: str) -> ToolCall | None:
-    """Read a call, marks included; None: it is none, or its JSON is not a name and an object of arguments."""
+    """Read a call, marks included; None: it is none, or what stands between them is not what `read_call` takes."""
     text = text.strip()
     if not (text.startswith(CALL_START) and text.endswith(CALL_END)):
         return None
+    return read_call(text[len(CALL_START) : -len(CALL_END)])
+
+
+def read_call(text: str) -> ToolCall | None:
+    """Read a call from JSON, an object with a `name` and an object of `arguments`; None: it is none."""
     try:
-        return _call(json.loads(text[len(CALL_START) : -len(CALL_END)], parse_constant=_refuse_constant))
+        call = _object(_parsed(text))
+        name, arguments = _name(call), _object(call.get("arguments"))
+        return ToolCall.of(name, arguments)
+    except ValueError:
+        return None
+
+
+def read_tools(text: str) -> tuple[Tool, ...]:
+    """Read tools from a JSON list of objects with `name`, and maybe `description` and `parameters`.
+
+    Raises:
+        ValueError: that is not what it is; the message says where, and nothing of the content.
+    """
+    value = _parsed(text)
+    if not isinstance(value, list):
+        raise ValueError("is no list")
+    tools = [_object(entry) for entry in cast("list[object]", value)]
+    return tuple(Tool(_name(t), str(t.get("description", "")), _object(t.get("parameters", {}))) for t in tools)
+
+
+def write_tools(tools: Sequence[Tool]) -> str:
+    """Write tools as `read_tools` reads them."""
+    return _json([{"name": t.name, "description": t.description, "parameters": t.parameters} for t in tools])
+
+
+def _parsed(text: str) -> object:
+    """Read JSON. Raises ValueError: it is none, or holds what no text or no other reader takes."""
+    try:
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+        _json(value).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
-        return None
+        raise ValueError("is no JSON") from None
+    return value
 
 
-def _call(value: object) -> ToolCall | None:
+def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
-        return None
-    fields = cast("dict[str, object]", value)
-    name, arguments = fields.get("name"), fields.get("arguments")
-    if not isinstance(name, str) or not NAME.fullmatch(name) or not isinstance(arguments, dict):
-        return None
-    call = ToolCall.of(name, cast("dict[str, object]", arguments))
-    call.arguments.encode()  # half a surrogate pair is no text: ValueError
-    return call
+        raise ValueError("an object is missing")  # of JSON's types, not Python's
+    return cast("dict[str, object]", value)
+
+
+def _name(fields: Mapping[str, object]) -> str:
+    name = fields.get("name")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError("a name is none")
+    return name
 
 
 def _schema(tool: Tool) -> dict[str, object]:

@@ -59,8 +59,10 @@ class Request:
             raise Refused(f"ERROR_REASON_BAD_INPUT: {name}: {values.size} values instead of 1")
         return bytes(values.reshape(-1)[0])
 
-    def text(self, name: str) -> str:
-        """Return the only value of a BYTES tensor as text."""
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return the only value of a BYTES tensor as text; without a default it must be there."""
+        if default is not None and name not in self._tensors:
+            return default
         try:
             return self.data(name).decode()
         except UnicodeDecodeError as error:

@@ -24,6 +24,9 @@ REQUESTS = {
     "speech_encoder": [utterance_request("u", "open"), utterance_request("u", "push", bytes(640))],
     "llm": [
         llm_request("s", "append_text", {"role": "user"}, [text_tensor("TEXT", "hello")]),
+        llm_request(
+            "s", "append_text", {"role": "system"}, [text_tensor("TEXT", "be kind"), text_tensor("TOOLS", "[]")]
+        ),
         llm_request("s", "append_embeddings", {"role": "user"}, [ROWS]),
     ],
     "speech_decoder": [speak_request("Hello.", 1)],

@@ -1,7 +1,7 @@
 """One answer in the making: what the query is judged to be, which token comes next, and when words are let out.
 
 The state mark (docs/model.md, 3.3) is chosen among the states that the caller allows, from the three logits alone. It
-stays in the context and never gets into the text.
+stays in the context and never gets into the text. Calls of tools come out as data (calling.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vita15.engine.calling import BadCallError, Calling, CallMasks
 from vita15.engine.errors import BadRequest
 from vita15.engine.sampler import sample_temperature
 from vita15.engine.text_context import TextContext
@@ -31,7 +32,7 @@ class Vocabulary:
 
     tokenizer: Tokenizer
     stops: frozenset[int]
-    masked: Tensor  # (vocab,) added to logits: -inf at the state marks and beyond the vocabulary
+    masks: CallMasks  # forbid the state marks and what is beyond the vocabulary everywhere
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, row_count: int) -> Vocabulary:
@@ -39,7 +40,8 @@ class Vocabulary:
         masked = torch.zeros(row_count)
         masked[list(tokenizer.state_ids.values())] = -math.inf
         masked[tokenizer.vocab_size :] = -math.inf
-        return cls(tokenizer, frozenset((tokenizer.im_end, tokenizer.im_start, tokenizer.end_of_text)), masked)
+        stops = frozenset((tokenizer.im_end, tokenizer.im_start, tokenizer.end_of_text))
+        return cls(tokenizer, stops, CallMasks.of(tokenizer, masked))
 
 
 class Generation:
@@ -54,6 +56,7 @@ class Generation:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         _check(wish)
+        self._calling = Calling(wish.calls, vocabulary.tokenizer, vocabulary.masks)
         self._wish = wish
         self._reply = reply
         self._context = context
@@ -80,7 +83,7 @@ class Generation:
 
     def end(self, reason: str) -> None:
         """Let out the words that wait, and end."""
-        self._flush()
+        self._flush(is_whole=True)
         self.is_over = True
         self._reply(TextEvent(Kind.END, self._context.position, self._count, reason))
 
@@ -110,31 +113,60 @@ class Generation:
             self.end("length")
 
     def _choose(self, logits: Tensor) -> None:
-        wish = self._wish
-        token = sample_temperature(logits + self._vocabulary.masked, wish.temperature, wish.seed, self._count)
-        if token in self._vocabulary.stops:
-            self.end("stop")
+        wish, calling = self._wish, self._calling
+        token = calling.forced()
+        if token is None:
+            token = sample_temperature(logits + calling.mask, wish.temperature, wish.seed, self._count)
+        if token in self._vocabulary.stops or calling.ends_before(token):
+            self.end("bad_call" if calling.is_open else "stop")
             return
         self._context.add_token(token)
         self._count += 1
-        self._unsent += self._detokenizer.push(token)
-        if self._detokenizer.is_clean:
-            self._clean = (self._context.position, self._count)
+        if calling.takes(token):
+            self._call(token)
+        else:
+            self._say(token)
+        if self.is_over:
+            return
         if self._count >= wish.max_tokens or self._context.position >= self._context.capacity:
             self.end("length")
         elif self._unsent and self._is_due():
             self._flush()
 
+    def _say(self, token: int) -> None:
+        self._unsent += self._detokenizer.push(token)
+        if self._detokenizer.is_clean:
+            self._clean = (self._context.position, self._count)
+
+    def _call(self, token: int) -> None:
+        """Take a token of a call: words before it go out first, less the space that sets it off."""
+        self._flush()
+        self._unsent = ""
+        try:
+            call = self._calling.push(token)
+        except BadCallError:
+            self.end("bad_call")
+            return
+        if call is None:
+            return
+        event = TextEvent(Kind.TOOL_CALL, self._context.position, self._count - self._sent_count, call.as_json())
+        self._sent_count = self._count
+        self._reply(event)
+        if self._calling.is_over:
+            self.end("stop")
+
     def _is_due(self) -> bool:
         waiting = self._clean[1] - self._sent_count
         return waiting > 0 and (waiting >= PIECE_TOKENS or self._now() - self._sent_at >= PIECE_S)
 
-    def _flush(self) -> None:
-        if not self._unsent:
+    def _flush(self, *, is_whole: bool = False) -> None:
+        """Let out what waits; where a call may follow, space at the end waits on, for it may belong to the call."""
+        text = self._unsent if is_whole or not self._calling.is_allowed else self._unsent.rstrip()
+        if not text:
             return
         position, count = self._clean
-        self._reply(TextEvent(Kind.TEXT, position, count - self._sent_count, self._unsent))
-        self._unsent = ""
+        self._reply(TextEvent(Kind.TEXT, position, count - self._sent_count, text))
+        self._unsent = self._unsent[len(text) :]
         self._sent_count = count
         self._sent_at = self._now()
 

@@ -47,6 +47,11 @@ class TextContext:
         return len(self._tokens)
 
     @property
+    def tokens(self) -> Sequence[int]:
+        """All tokens in order; EMBEDDING where a row came from an encoder."""
+        return self._tokens
+
+    @property
     def capacity(self) -> int:
         """Most tokens it can hold."""
         return self.slot.capacity
@@ -60,6 +65,11 @@ class TextContext:
     def is_after_speech(self) -> bool:
         """Whether the open turn ended in embeddings."""
         return bool(self._turns) and self._turns[-1].is_speech
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the open turn holds anything behind its markers."""
+        return bool(self._turns) and self.position > self._turns[-1].content
 
     def append(self, role: str, segment: Segment, *, state_token: int | None = None) -> None:
         """Add a segment to the turn of `role`, opening it first where another's is open.

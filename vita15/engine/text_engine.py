@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM
 
-from vita15.chat_template import ChatTemplate
 from vita15.checkpoint import tokenizer_path
 from vita15.engine.attention import NAME, RotaryTable, run_layers
 from vita15.engine.errors import AtCapacity, BadRequest, EngineError, NoSession
@@ -27,6 +26,7 @@ from vita15.engine.generation import Generation, Vocabulary
 from vita15.engine.kv_cache import CacheShape, KvSlot, RaggedBatch, Span, positions
 from vita15.engine.text_context import Segment, TextContext
 from vita15.engine.text_protocol import (
+    AppendCall,
     AppendEmbeddings,
     AppendText,
     Checkpoint,
@@ -38,6 +38,7 @@ from vita15.engine.text_protocol import (
     Truncate,
 )
 from vita15.engine.text_session import TextLimits, TextSession
+from vita15.engine.text_writing import Writer
 from vita15.engine.worker import Worker
 from vita15.llm import load_llm
 from vita15.tokenizer import Tokenizer
@@ -62,8 +63,7 @@ class TextEngine(Worker):
         self._model.config._attn_implementation = NAME  # pyright: ignore[reportPrivateUsage]  # transformers has no setter without checks of its own
         self._weight = model.lm_head.weight
         self._now = now
-        self._tokenizer = tokenizer
-        self._template = ChatTemplate(tokenizer)
+        self._writer = Writer(tokenizer)
         config = model.config
         self._vocabulary = Vocabulary.of(tokenizer, config.vocab_size)
         self._shape = CacheShape(
@@ -121,7 +121,7 @@ class TextEngine(Worker):
         except AtCapacity as error:
             reply(TextEvent(Kind.ERROR, text=str(error)))
             return
-        self._sessions[key] = TextSession(key, TextContext(slot, self._template), self._now())
+        self._sessions[key] = TextSession(key, TextContext(slot, self._writer.template), self._now())
         self.statistics.sessions = len(self._sessions)
         reply(TextEvent(Kind.OPENED, 0, slot.capacity))
 
@@ -172,7 +172,10 @@ class TextEngine(Worker):
         try:
             match operation:
                 case AppendText():
-                    self._append_text(context, operation)
+                    self._writer.append_text(context, operation)
+                    event = TextEvent(Kind.APPENDED, context.position)
+                case AppendCall():
+                    self._writer.append_call(context, operation)
                     event = TextEvent(Kind.APPENDED, context.position)
                 case AppendEmbeddings():
                     context.append(operation.role, self._checked_rows(operation.rows))
@@ -190,14 +193,6 @@ class TextEngine(Worker):
         if event is not None:
             reply(event)
         self._note_reader(session)
-
-    def _append_text(self, context: TextContext, operation: AppendText) -> None:
-        ids = self._tokenizer.state_ids
-        state = operation.state or ("speech" if context.is_after_speech else "text")
-        if state not in ids:
-            raise BadRequest(f"state: {state!r} is none of {', '.join(ids)}")
-        mark = ids[state] if operation.role == "assistant" else None
-        context.append(operation.role, self._tokenizer.encode(operation.text), state_token=mark)
 
     def _checked_rows(self, rows: Tensor) -> Tensor:
         width = self._weight.shape[1]
