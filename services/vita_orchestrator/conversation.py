@@ -66,9 +66,9 @@ class Conversation:
         """Take microphone audio. Raises BadInput."""
         check_sound("audio", chunk, self._desk.policy.max_chunk_ms)
         turns = self._desk.configuration.turn_detection
-        await self._listening.hear(chunk.samples)
+        self._listening.hear(chunk.samples)
         if not turns.is_enabled:
-            await self._hear_without_turns(chunk.samples)
+            self._hear_without_turns(chunk.samples)
         elif self._turn.is_answering and not turns.is_response_interrupted:
             self._ear.keep(chunk.samples)  # its time passes
             self._ear.forget()  # half duplex: while answering, what the microphone hears does not count
@@ -104,11 +104,11 @@ class Conversation:
         if self._listening.utterance is not None and turns.is_enabled != (self._turn.state is State.LISTENING):
             await self.clear_audio()
 
-    async def _hear_without_turns(self, samples: bytes) -> None:
+    def _hear_without_turns(self, samples: bytes) -> None:
         self._ear.keep(samples)
         if self._listening.utterance is None:
             self._desk.begin_turn()
-            await self._listening.open(self._desk.new_id("item"), samples)
+            self._listening.open(self._desk.new_id("item"), samples)
 
     async def _decide(self, decision: Decision | None) -> None:
         if decision is Decision.ENDED:
@@ -142,7 +142,7 @@ class Conversation:
         await self._responses.cut_what_was_not_heard()
         self._desk.begin_turn()
         sound, start_ms = self._ear.onset()
-        hearing = await self._listening.open(self._desk.new_id("item"), sound)
+        hearing = self._listening.open(self._desk.new_id("item"), sound)
         started = wire.SpeechStarted(item_id=hearing.item_id, audio_start_ms=start_ms)
         await self._desk.outbox.send(started, self._desk.turn_id)
 
@@ -161,7 +161,7 @@ class Conversation:
             await self.ask(wire.CreateResponse())
 
     async def _commit(self) -> None:
-        desk, item = self._desk, await self._listening.close()
+        desk, item = self._desk, self._listening.close()
         if not desk.turn_id:
             desk.begin_turn()  # without turn detection, an answer that ended meanwhile has ended the turn
         before = desk.session.entries[-1].item.item_id if desk.session.entries else ""

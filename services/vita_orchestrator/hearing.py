@@ -38,7 +38,9 @@ class Hearing:
         self._ended_s = patience.now()
         self._is_complete = False
         self._error: VitaError | None = None
-        self._changed = asyncio.Condition()
+        # Two, because four of five wake-ups would be of somebody who waits for the other.
+        self._heard = asyncio.Event()  # there is sound to send, or no more comes
+        self._changed = asyncio.Condition()  # blocks of rows have come, or the end of them
 
     @classmethod
     def recorded(cls, item_id: str, samples: bytes, encoder: SpeechEncoder, patience: Patience) -> Hearing:
@@ -68,19 +70,19 @@ class Hearing:
         """Embeddings so far."""
         return len(self._rows) // (self._width * 2) if self._width else 0
 
-    async def hear(self, samples: bytes) -> None:
+    def hear(self, samples: bytes) -> None:
         """Take more sound: PCM 16-bit, 16 kHz."""
         whole = len(self.samples) // CHUNK_BYTES
         self.samples += samples
         if len(self.samples) // CHUNK_BYTES > whole:  # what was sent was whole pieces, so nobody waits for less
-            await self._notify()
+            self._heard.set()
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """The utterance is over."""
         self._is_ended = True
         self._ended_s = self._patience.now()
         self._patience.restart()
-        await self._notify()
+        self._heard.set()
 
     async def run(self) -> None:
         """Encode until the utterance has ended and is encoded, on as many replicas as it takes.
@@ -146,8 +148,9 @@ class Hearing:
 
     async def _next_chunk(self, sent: int) -> bytes | None:
         """Return the next piece of sound once there is a whole one; None at the end."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._is_ended or len(self.samples) - sent >= CHUNK_BYTES)
+        while not self._is_ended and len(self.samples) - sent < CHUNK_BYTES:
+            self._heard.clear()
+            await self._heard.wait()
         waiting = min(len(self.samples) - sent, BURST_BYTES)
         if waiting == 0:
             return None
@@ -158,9 +161,10 @@ class Hearing:
     async def _collect(self, utterance: Utterance) -> None:
         async for embeddings in utterance.embeddings():
             self._patience.worked("speech_encoder")
-            self._width = embeddings.width
+            blocks, self._width = self.row_count // BLOCK_ROWS, embeddings.width
             self._rows += embeddings.rows
-            await self._notify()
+            if self.row_count // BLOCK_ROWS > blocks:  # nobody waits for less, but for the end
+                await self._notify()
 
     async def _notify(self) -> None:
         async with self._changed:

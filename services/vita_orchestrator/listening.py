@@ -35,18 +35,18 @@ class Listening:
         hearing = self.utterance
         return Coming(tuple(self.pictures), hearing.item_id if hearing else "", hearing)
 
-    async def open(self, item_id: str, sound: bytes) -> Hearing:
+    def open(self, item_id: str, sound: bytes) -> Hearing:
         """Begin an utterance with the sound there is."""
         self.utterance = hearing = self._senses.listen(item_id)
         self._prefill_wanted.set()  # what was said before is read, and a context opened, while the user speaks
-        await hearing.hear(sound)
+        hearing.hear(sound)
         self._watching = self._spawn(self._watch_blocks(hearing))
         return hearing
 
-    async def hear(self, samples: bytes) -> None:
+    def hear(self, samples: bytes) -> None:
         """Take more of the utterance, if there is one."""
         if self.utterance is not None:
-            await self.utterance.hear(samples)
+            self.utterance.hear(samples)
 
     def see(self, picture: ImageFrame, bound: int) -> None:
         """Take a picture; of more than `bound` the oldest is outdated."""
@@ -54,11 +54,11 @@ class Listening:
         del self.pictures[: max(0, len(self.pictures) - bound)]
         self._prefill_wanted.set()
 
-    async def close(self) -> Item:
+    def close(self) -> Item:
         """End the utterance; return it as an item, its pictures first."""
         hearing, self.utterance = self.utterance, None
         assert hearing is not None, "only an utterance that began can end"
-        await hearing.end()
+        hearing.end()
         item = Item(item_id=hearing.item_id, role=ROLE_USER, status=ITEM_STATUS_COMPLETED)
         item.parts.extend(ContentPart(image=picture) for picture in self.pictures)
         clip = AudioClip(

@@ -23,13 +23,13 @@ async def test_rows_being_read_survive_the_loss_of_their_encoder() -> None:
     fakes = FakeComponents.answering("Yes.")
     hearing = Hearing("item_1", fakes.speech_encoder, Patience(Outages(asyncio.get_running_loop().time)))
     running = asyncio.create_task(hearing.run())
-    await hearing.hear(VOICE * (16 * 12_800))
+    hearing.hear(VOICE * (16 * 12_800))
     await asyncio.sleep(3)
     rows = hearing.rows(0)
     read = [await anext(rows)]
     pushes = -(-12_800 // 1920)
     fakes.bench.faults.append(Fault("push", 0, pushes, lost("speech_encoder")))
-    await hearing.hear(VOICE * (16 * 160))
+    hearing.hear(VOICE * (16 * 160))
     await asyncio.sleep(0.2)
     read += [embeddings async for embeddings in rows]
     assert [(piece.count, len(piece.rows)) for piece in read] == [
