@@ -52,6 +52,7 @@ class SpeechEncoderConfig:
     left_chunks: int = 16  # chunks seen to the left when streaming: 2.56 s
     max_frames: int = 5000  # encoder frames: the position table's end, 200 s
     prompt_count: int = 0  # trainable vectors put before a clip for transcription; none in the release
+    turn_end_hidden: int = 0  # width of the head that hears whether a sentence is finished (ours); 0: no such head
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vita15.config import SpeechEncoderConfig
 from vita15.errors import SpeechTooLong
+from vita15.turn_end import TurnEnd
 
 Mode = Literal["full", "stream", "dynamic"]
 
@@ -172,6 +173,7 @@ class SpeechEncoder(nn.Module):
         self.after_norm = nn.LayerNorm(config.hidden)
         self.adapter = Adapter(config)
         self.prompt = nn.Embedding(config.prompt_count, config.embed) if config.prompt_count else None
+        self.turn_end = TurnEnd(config.hidden, config.turn_end_hidden) if config.turn_end_hidden else None
         self.register_buffer("places", sinusoids(config.max_frames, config.hidden), persistent=False)
 
     def forward(

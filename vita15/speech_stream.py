@@ -35,6 +35,8 @@ class SpeechEncoderStream:
         config = encoder.config
         self.encoder = encoder
         self.heard_frames = 0  # encoder frames (40 ms) encoded so far
+        self.finished: float | None = None  # probability that what was heard so far is a finished sentence, if known
+        self._turn_state: Tensor | None = None
         left_frames = config.left_chunks * config.chunk_frames
         self.memories = [KeyMemory(left_frames) for _ in range(config.layers)]
         self._fbank = FbankStream()
@@ -94,6 +96,9 @@ class SpeechEncoderStream:
         self._frames = torch.cat([self._frames, frames])
         self._features = self._features[SUBSAMPLING * len(frames) :].clone()
         self.heard_frames += len(frames)
+        if self.encoder.turn_end is not None:
+            logits, self._turn_state = self.encoder.turn_end(frames[None], self._turn_state)
+            self.finished = logits[0, -1].sigmoid().item()
 
     def embeddings(self) -> Tensor:
         """Turn the frames that suffice into embeddings (n, embed), and keep those that the next one sees."""

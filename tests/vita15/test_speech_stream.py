@@ -109,6 +109,20 @@ def test_one_utterance_that_is_too_long_does_not_end_the_others(sound: Tensor) -
     )
 
 
+def test_the_end_of_a_turn_is_judged_alike_streamed_and_in_one_pass(sound: Tensor) -> None:
+    encoder = SpeechEncoder(dataclasses.replace(TINY.speech_encoder, turn_end_hidden=16)).eval()
+    assert encoder.turn_end is not None
+    stream = SpeechEncoderStream(encoder)
+    judged = [stream.finished for piece in sound[:32_000].split(2560) if len(stream.push(piece)) >= 0]
+    features = fbank(sound[:32_000])
+    with torch.inference_mode():
+        frames, _ = encoder.encode_frames(features[None], torch.tensor([len(features)]), "stream")
+        expected = encoder.turn_end(frames)[0][0].sigmoid()
+    assert judged[0] is None  # nothing is heard before the first whole chunk
+    assert judged[-1] == pytest.approx(expected[stream.heard_frames - 1].item(), abs=1e-4)
+    assert len({value for value in judged if value is not None}) > 5
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_weights_of_fewer_bits_give_nearly_the_same(
     speech_encoder: SpeechEncoder, sound: Tensor, dtype: torch.dtype
