@@ -3,11 +3,17 @@
 Every session sends a frame of 40 ms each 40 ms; four frames go on as one piece, which is answered. Pieces say when
 their last frame was sent, and whoever gets them notes how late they come. The orchestrator decides no turns here
 (`turn_detection` is off): what is left is the relay itself. Voice activity is in rows 12 and 23.
+
+People do not begin to speak together. A session has something to do with each frame, more with each piece, and most
+with each block of rows that the model reads, once in 1.28 s; sessions that begin within one frame do all of it within
+one frame, for ever, and what is measured then is how long a burst of 200 pieces takes. So they begin at random times
+within one block, the same ones for both ways.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -15,6 +21,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc.aio
+from vita_orchestrator.hearing import BLOCK_ROWS
 
 from vita_evaluation.plumbing.arithmetic import Spread, exponent, paired, percentile, twins
 from vita_evaluation.plumbing.frames import FRAME_MS, FRAMES_PER_PIECE, stamped
@@ -28,8 +35,10 @@ SIZES = (20, 50, 100, 200)
 FEW, MANY = SIZES[0], SIZES[-1]
 REPLICAS = "4"  # of each component: a replica takes 64 sessions
 WINDOW_S = 5.0
-SETTLE_S = 1.0  # from the last session's opening to the first measured frame
-ROUNDS = 2  # of the few and the many, after one of all sizes
+ROW_MS = 80
+BEGIN_S = BLOCK_ROWS * ROW_MS / 1000  # within which sessions begin
+SETTLE_S = BEGIN_S + 0.5  # from the last session's opening to the first measured frame; and for all to end
+ROUNDS = 2  # of the few and the many, after one of all sizes, which warms the processes up
 KEPT_BYTES = 3000 * 32  # the ear's ring (vita_orchestrator/ear.py)
 ROW_BYTES_PER_S = 12.5 * 384 * 2
 SHORT_SESSIONS = 1000
@@ -48,7 +57,7 @@ class Crowd:
     cpu_s: float  # of the process in the middle, without what it uses when idle
     messages: int  # through the process in the middle, in and out
     memory_bytes: int
-    heard_s: float  # sound a session had sent at the end
+    heard_s: float  # sound a session had sent at the end, on average
 
     @property
     def messages_per_core_s(self) -> float:
@@ -112,7 +121,9 @@ async def _crowd(way: Way, size: int) -> Crowd:
     sent = [0] * size
     async with AsyncExitStack() as held:
         sends = [await way.open(held) for _ in range(size)]
-        speaking = [asyncio.create_task(_speak(index, size, send, sent)) for index, send in enumerate(sends)]
+        draw = random.Random(size)
+        work = [_speak(index, send, sent, draw.uniform(0, BEGIN_S)) for index, send in enumerate(sends)]
+        speaking = [asyncio.create_task(one) for one in work]
         await asyncio.sleep(SETTLE_S)
         await way.end.report()
         before, cpu_s, started_s = sum(sent), way.middle.cpu_s(), time.monotonic()
@@ -128,13 +139,13 @@ async def _crowd(way: Way, size: int) -> Crowd:
     delays = noted["delays_ms"]
     assert isinstance(delays, list), "so it is reported"
     messages = frames + 2 * frames // FRAMES_PER_PIECE  # frames in, pieces out, their answers back
-    heard_s = max(sent) * FRAME_MS / 1000
+    heard_s = sum(sent) / size * FRAME_MS / 1000
     return Crowd(size, tuple(map(float, delays)), max(cpu_s, 1e-3), messages, memory, heard_s)
 
 
-async def _speak(index: int, size: int, send: Send, sent: list[int]) -> None:
-    """Send a frame each 40 ms, not all sessions at the same moment."""
-    due_s = time.monotonic() + FRAME_MS / 1000 * index / size
+async def _speak(index: int, send: Send, sent: list[int], wait_s: float) -> None:
+    """Send a frame each 40 ms, after a wait."""
+    due_s = time.monotonic() + wait_s
     while True:
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         await send()
@@ -143,13 +154,14 @@ async def _speak(index: int, size: int, send: Send, sent: list[int]) -> None:
 
 
 def relay_rows(ours: list[Crowd], raw: list[Crowd]) -> list[Row]:
-    """Say what the crowds came to; the first of each size of `ours` grew in a fresh process."""
-    rates, raw_rates = ([crowd.messages_per_core_s for crowd in of_size(crowds, MANY)] for crowds in (ours, raw))
+    """Say what the crowds came to; the first of each size grew in fresh processes, the others found them warm."""
+    warm, raw_warm = (crowds[len(SIZES) :] or crowds for crowds in (ours, raw))
+    rates, raw_rates = ([crowd.messages_per_core_s for crowd in of_size(crowds, MANY)] for crowds in (warm, raw_warm))
     shown = (f"{statistics.median(rates):.0f}/s/core", f"{statistics.median(raw_rates):.0f}/s/core")
     note = f"{MANY} sessions of {1000 // FRAME_MS} frames/s each; frames in, pieces out and answers back are counted."
     twin = twins(rates, raw_rates)
     relay = Row("8", "relay: messages/s/core / raw relay", paired(rates, raw_rates), _LEAST, "zero", *shown, twin, note)
-    return [relay, *_delay_rows(ours, raw), *_growth_rows(ours[: len(SIZES)], raw[: len(SIZES)], twin)]
+    return [relay, *_delay_rows(warm, raw_warm), *_growth_rows(ours[: len(SIZES)], raw[: len(SIZES)], twin)]
 
 
 def _delay_rows(ours: list[Crowd], raw: list[Crowd]) -> list[Row]:
