@@ -1,4 +1,4 @@
-"""Sounds that are no question: coughs, knocks, hums, music, hiss, and "mm-hmm"."""
+"""Sounds that nobody says: coughs, knocks, hums, music, hiss."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from vita15.config import SPEECH_IN_HZ
-from vita_training.world.voices import sample_voice, speak
 
 Samples = NDArray[np.float32]  # (S,) at 16 kHz in [-1, 1]
-MURMURS = ("Mm-hmm.", "Uh-huh.", "Hmm.", "Ah.", "Oh.", "Mmm.", "Uh.", "Ha ha ha.")
 
 
 def cough(rng: random.Random) -> Samples:
@@ -63,9 +61,23 @@ def hiss(rng: random.Random) -> Samples:
     return _loudness(coloured_noise(rng, length) * np.hanning(length).astype(np.float32), rng)
 
 
-def murmur(rng: random.Random) -> Samples:
-    """A sound of agreement, which is no query."""
-    return _loudness(speak(rng.choice(MURMURS), sample_voice(rng)).astype(np.float32) / 32768, rng)
+def music(rng: random.Random) -> Samples:
+    """Some bars: chords that fade, a bass, a beat."""
+    beat_s, root = rng.uniform(0.25, 0.6), rng.randint(0, 11)
+    length = int(beat_s * SPEECH_IN_HZ)
+    time_s = np.arange(length, dtype=np.float32) / SPEECH_IN_HZ
+    beats: list[Samples] = []
+    for _ in range(rng.randint(3, 8)):
+        degree = root + rng.choice((0, 5, 7, 9))
+        chord = sum(_note(degree + step, time_s) for step in (12, rng.choice((15, 16)), 19))
+        drum = _generator(rng).standard_normal(length).astype(np.float32) * np.exp(-time_s * 60) * rng.uniform(0, 1.5)
+        beats.append((chord + 1.5 * _note(degree - 12, time_s)) * np.exp(-time_s * rng.uniform(1, 5)) + drum)
+    return _loudness(np.concatenate(beats).astype(np.float32), rng)
+
+
+def _note(semitone: int, time_s: Samples) -> Samples:
+    phase = 2 * np.pi * 110.0 * 2 ** (semitone / 12) * time_s
+    return np.asarray(np.sin(phase) + 0.4 * np.sin(2 * phase) + 0.2 * np.sin(3 * phase), dtype=np.float32)
 
 
 def coloured_noise(rng: random.Random, length: int) -> Samples:
@@ -77,16 +89,16 @@ def coloured_noise(rng: random.Random, length: int) -> Samples:
 
 
 _KINDS: tuple[tuple[Callable[[random.Random], Samples], float], ...] = (
-    (cough, 0.35),
-    (knocks, 0.2),
+    (cough, 0.4),
+    (knocks, 0.15),
     (tones, 0.15),
+    (music, 0.15),
     (hiss, 0.15),
-    (murmur, 0.15),
 )
 
 
 def sample_sound(rng: random.Random) -> Samples:
-    """Draw a sound that is no question."""
+    """Draw a sound."""
     makers, weights = zip(*_KINDS, strict=True)
     return rng.choices(makers, weights)[0](rng)
 

@@ -1,0 +1,119 @@
+"""espeak-ng through its library, which tells when each word starts; ten times as fast as a process a sentence."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from vita15.config import SPEECH_IN_HZ
+
+LEAD_MS, TAIL_MS = 25, 35  # kept around what is loud
+SILENCE = 160  # of 32,768: quieter is silence
+
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the samples
+_RATE, _PITCH = 1, 3  # espeakRATE, espeakPITCH
+_UTF8 = 1  # espeakCHARS_UTF8
+_LIST_END, _WORD = 0, 1  # event types
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # ms
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    ]
+
+
+if TYPE_CHECKING:  # these types exist for checkers only
+    _Samples = ctypes._Pointer[ctypes.c_short]  # pyright: ignore[reportPrivateUsage]
+    _Events = ctypes._Pointer[_Event]  # pyright: ignore[reportPrivateUsage]
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A speaker and a manner of speaking, in espeak's terms."""
+
+    accent: str
+    variant: str
+    words_per_minute: int
+    pitch: int  # 0-99
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A spoken text."""
+
+    samples: NDArray[np.int16]  # (S,) at 16 kHz, hardly any silence around it
+    words: tuple[tuple[int, int], ...]  # (first character, sample) of the words that espeak tells: most of them
+
+
+class Espeak:
+    """The library; one a process, since it keeps its state in globals."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL("libespeak-ng.so.1")
+        self._rate_hz = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, 0))
+        if self._rate_hz <= 0:
+            raise RuntimeError("espeak-ng did not start: is the package espeak-ng-data installed?")
+        self._blocks: list[NDArray[np.int16]] = []
+        self._words: list[tuple[int, int]] = []  # character, ms
+        self._callback = _Callback(self._receive)  # kept: the library holds only its address
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def speak(self, text: str, voice: Voice) -> Spoken:
+        """Speak a text.
+
+        Raises:
+            RuntimeError: there is no such voice, or it says nothing.
+        """
+        name = f"{voice.accent}+{voice.variant}"
+        if self._library.espeak_SetVoiceByName(name.encode()) != 0:
+            raise RuntimeError(f"espeak-ng has no voice {name}")
+        self._library.espeak_SetParameter(_RATE, voice.words_per_minute, 0)
+        self._library.espeak_SetParameter(_PITCH, voice.pitch, 0)
+        self._blocks, self._words = [], []
+        encoded = text.encode()
+        self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
+        sound = np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.int16)
+        loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > SILENCE)
+        if not len(loud):
+            raise RuntimeError(f"espeak-ng said nothing for {text!r} as {voice}")
+        return self._cut(sound, int(loud[0]), int(loud[-1]))
+
+    def _cut(self, sound: NDArray[np.int16], first: int, last: int) -> Spoken:
+        start = max(0, first - LEAD_MS * self._rate_hz // 1000)
+        end = last + TAIL_MS * self._rate_hz // 1000
+        samples = soxr.resample(sound[start:end], self._rate_hz, SPEECH_IN_HZ, quality="MQ")
+        start_ms = start * 1000 / self._rate_hz
+        words = [(at, round((ms - start_ms) * SPEECH_IN_HZ / 1000)) for at, ms in self._words]
+        return Spoken(samples.astype(np.int16), tuple((at, sample) for at, sample in words if sample > 0 and at > 0))
+
+    def _receive(self, samples: _Samples, count: int, events: _Events) -> int:
+        if count > 0 and samples:
+            self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        index = 0
+        while events[index].type != _LIST_END:
+            event = events[index]
+            if event.type == _WORD:
+                self._words.append((event.text_position - 1, event.audio_position))
+            index += 1
+        return 0
+
+
+@cache
+def espeak() -> Espeak:
+    """Start the library in this process, once."""
+    return Espeak()

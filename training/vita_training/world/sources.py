@@ -1,0 +1,168 @@
+"""The sets of the small world, one a kind of lesson; every sample is a function of the set's seed and its index.
+
+Held-out twins (`is_held_out`) draw other pictures, put questions in wordings that training never meets, and are spoken
+by other voices at other speeds (vita_training.world.held_out).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vita_training.data.sample import AUDIO, Clip, Sample, Utterance
+from vita_training.world import held_out
+from vita_training.world.conversations import draw_caption, draw_dialogue
+from vita_training.world.phrasing import Asker
+from vita_training.world.pool import DEFAULT_FOLDER, Recordings, pool_folder
+from vita_training.world.samples import Draft, add_noise, draft
+from vita_training.world.sound_stage import SoundStage
+
+VIDEO_SHARE = 0.15  # of captions
+SPOKEN_SHARE = 0.5  # of the questions of stage 2.2 (paper: half of the text questions)
+NOISE_SHARE = 0.12  # of its conversations end in a sound that is no question
+BARE_NOISE_SHARE = 0.04  # of its samples are nothing but such a sound
+CAPTION_SHARE = 0.1  # of its samples
+TOOLS_SHARE = 0.35  # of conversations without pictures, for stage 0.2
+# Any number could be drawn; these say how large the sets are for shares of them (20 % of the captions …).
+CAPTIONS, QUESTIONS, TALKS, TRANSCRIPTS, TURN_ENDS = 100_000, 400_000, 200_000, 200_000, 100_000
+
+Draw = Callable[[Asker], Draft]
+
+
+@dataclass(frozen=True)
+class WorldSource:
+    """A set, drawn when it is asked for."""
+
+    name: str
+    size: int
+    seed: int
+    is_held_out: bool
+    draw: Draw
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Sample:
+        """Draw a sample.
+
+        Raises:
+            IndexError: the set is smaller.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(f"sample {index} of {self.size} in {self.name}")
+        seed = self.seed + held_out.SEED * self.is_held_out
+        made = self.draw(Asker(random.Random(f"{self.name} {seed} {index}"), self.is_held_out))
+        return made.finished(f"{self.name}-{index:06d}", self.name)
+
+
+def captions(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
+    """Pictures and videos with a sentence or more about them."""
+    return WorldSource("captions", CAPTIONS, seed, is_held_out, _caption)
+
+
+def questions(seed: int = 0, *, is_held_out: bool = False, subject: str = "") -> WorldSource:
+    """Typed conversations, most about a picture; `subject`: all about one of `conversations.SUBJECTS`."""
+    name = f"questions-{subject}" if subject else "questions"
+    return WorldSource(
+        name, QUESTIONS, seed, is_held_out, lambda asker: draft(draw_dialogue(asker, subject), asker.rng)
+    )
+
+
+def spoken_questions(
+    seed: int = 0,
+    *,
+    recordings: Recordings,
+    is_held_out: bool = False,
+    subject: str = "",
+    ratio_db: float | None = None,
+) -> WorldSource:
+    """The same conversations, every question spoken of which there is a recording."""
+    stage = SoundStage(recordings, ratio_db)
+
+    def draw(asker: Asker) -> Draft:
+        return draft(draw_dialogue(asker, subject), asker.rng, stage, 1.0)
+
+    name = f"questions-{subject}" if subject else "questions"
+    return WorldSource(name, QUESTIONS, seed, is_held_out, draw)
+
+
+def text_only(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
+    """Typed conversations without media."""
+
+    def draw(asker: Asker) -> Draft:
+        subject = "tools" if asker.rng.random() < TOOLS_SHARE else "talk"
+        return draft(draw_dialogue(asker, subject), asker.rng)
+
+    return WorldSource("talk", TALKS, seed, is_held_out, draw)
+
+
+def transcripts(
+    seed: int = 0, *, recordings: Recordings, is_held_out: bool = False, ratio_db: float | None = None
+) -> WorldSource:
+    """Speech, and what is said; `ratio_db` of speech to noise is drawn if None, `math.inf` is clean."""
+    stage = SoundStage(recordings, ratio_db)
+
+    def draw(asker: Asker) -> Draft:
+        clip = stage.any_question(asker.rng) if is_held_out else stage.any_speech(asker.rng)
+        return _heard(clip, clip.text, "transcript")
+
+    return WorldSource("transcripts", TRANSCRIPTS, seed, is_held_out, draw)
+
+
+def speech_and_noise(seed: int = 0, *, recordings: Recordings, is_held_out: bool = False) -> WorldSource:
+    """The mix of stage 2.2: conversations half spoken, some ending in noise; captions; noise alone."""
+    stage = SoundStage(recordings)
+
+    def draw(asker: Asker) -> Draft:
+        rng, kind = asker.rng, asker.rng.random()
+        if kind < BARE_NOISE_SHARE:
+            made = Draft()
+            add_noise(made, rng, stage)
+            return made
+        if kind < BARE_NOISE_SHARE + CAPTION_SHARE:
+            return _caption(asker)
+        made = draft(draw_dialogue(asker), rng, stage, SPOKEN_SHARE)
+        if made.end_tag and rng.random() < NOISE_SHARE:
+            add_noise(made, rng, stage)
+        return made
+
+    return WorldSource("speech", QUESTIONS, seed, is_held_out, draw)
+
+
+def noises(seed: int = 0, *, recordings: Recordings, is_held_out: bool = False) -> WorldSource:
+    """Sounds that are no question, each alone."""
+    stage = SoundStage(recordings)
+
+    def draw(asker: Asker) -> Draft:
+        made = Draft()
+        add_noise(made, asker.rng, stage)
+        return made
+
+    return WorldSource("noises", TRANSCRIPTS, seed, is_held_out, draw)
+
+
+def turn_ends(seed: int = 0, *, recordings: Recordings, is_held_out: bool = False) -> WorldSource:
+    """Sentences and then a pause; `kind` is "finished" or "unfinished"."""
+    stage = SoundStage(recordings)
+
+    def draw(asker: Asker) -> Draft:
+        clip, is_finished = stage.turn_end(asker.rng)
+        return _heard(clip, "", "finished" if is_finished else "unfinished")
+
+    return WorldSource("turn-ends", TURN_ENDS, seed, is_held_out, draw)
+
+
+def load_recordings(folder: Path = DEFAULT_FOLDER, *, is_held_out: bool = False) -> Recordings:
+    """Open one of the two pools that `vita_training.world.pool` renders."""
+    return Recordings.load(pool_folder(folder, is_held_out=is_held_out))
+
+
+def _caption(asker: Asker) -> Draft:
+    return draft(draw_caption(asker, VIDEO_SHARE), asker.rng)
+
+
+def _heard(clip: Clip, answer: str, kind: str) -> Draft:
+    utterances = [Utterance("human", AUDIO), *([Utterance("gpt", answer)] if answer else [])]
+    return Draft(utterances, audio=[clip], kinds=[kind])
