@@ -16,6 +16,7 @@ from vita_components.tensors import Tensor
 
 from vita_replay.calls import Call, Passed, integers_of, text_of
 
+CALLS = ("max_calls", "tool_choice", "tool_name")  # sent only where tools may be called
 SAMPLING = ("max_tokens", "temperature", "seed", "states", "noise_threshold")
 
 
@@ -24,7 +25,7 @@ class Unit:
     """Something in the context."""
 
     role: str
-    kind: str  # "text" or "rows"
+    kind: str  # "text", "call" or "rows"
     content: bytes
     end: int  # the context's length behind it, in tokens
 
@@ -83,7 +84,7 @@ class _Context:
         if request.parameter("op") == "generate":
             self._wrote(request, reply, kind, words, position)
         elif kind == "appended":
-            self.units.append(_appended(request, position))
+            self.units.append(appended(request, position))
             if position > self.history_end:
                 units = [unit for unit in self.units if unit.end > self.history_end]
                 self.lengths.append((content_of(units), position))
@@ -102,6 +103,8 @@ class _Context:
         generation.replies.append(reply)
         if kind == "text":
             self.units.append(Unit("assistant", "text", words.encode(), position))
+        elif kind == "tool_call":
+            self.units.append(Unit("assistant", "call", words.encode(), position))
         elif kind == "end":
             generation.is_whole = words != "cancelled"
 
@@ -132,12 +135,16 @@ def _passed(calls: Sequence[Call], context_position: int) -> Iterator[tuple[list
         yield begun, context
 
 
-def _appended(request: Passed, position: int) -> Unit:
+def appended(request: Passed, position: int) -> Unit:
+    """Return what a request appends to a context that then ends at `position`."""
     role = str(request.parameter("role"))
     rows = request.input("EMBEDDINGS")
     if rows is not None:
         return Unit(role, "rows", rows.raw, position)
-    return Unit(role, "text", text_of(request.input("TEXT")).encode(), position)
+    words = text_of(request.input("TEXT")).encode()
+    if request.parameter("op") == "append_call":
+        return Unit("assistant", "call", words, position)
+    return Unit(role, "text", words + text_of(request.input("TOOLS")).encode(), position)
 
 
 def _joined(units: Sequence[Unit]) -> list[tuple[str, bytes]]:
@@ -163,5 +170,6 @@ def content_of(units: Sequence[Unit]) -> bytes:
 
 def key_of(units: Sequence[Unit], request: Passed) -> bytes:
     """Write a context's content and the sampling down; the same holds of this."""
-    sampling = " ".join(f"{name}={request.parameter(name)}" for name in SAMPLING)
+    names = [*SAMPLING, *(name for name in CALLS if request.parameter(name))]
+    sampling = " ".join(f"{name}={request.parameter(name)}" for name in names)
     return content_of(units) + b"\1" + sampling.encode()

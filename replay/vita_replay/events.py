@@ -16,7 +16,14 @@ from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, KIND_REPLY, KIND_
 
 CUT = (wire.RESPONSE_OUTCOME_INTERRUPTED, wire.RESPONSE_OUTCOME_CANCELLED)  # how much there was by then is timing
 STREAMED = ("text_delta", "answer_audio")
-OF_A_RESPONSE = ("response_started", "query_judged", "output_held", "output_released", "response_done")
+OF_A_RESPONSE = (
+    "response_started",
+    "query_judged",
+    "tool_called",
+    "output_held",
+    "output_released",
+    "response_done",
+)
 INPUT_COUNTS = ("input_text_token_count", "input_audio_token_count", "input_image_token_count")
 OUTSIDE = ("opened", "session_ending")  # of the stream and the process, not of the conversation
 

@@ -138,6 +138,8 @@ def _thought(calls: Sequence[Call], context_position: int) -> Iterator[Output]:
                 case "judgement":
                     scores = generation.scores(found)
                     pieces.append((reply.number, f"[{words}]".encode()))
+                case "tool_call":
+                    pieces.append((reply.number, f"[{words}]".encode()))
                 case "end":
                     pieces.append((reply.number, f"[{words}]".encode() if words != "cancelled" else b""))
                 case _:

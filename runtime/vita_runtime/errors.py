@@ -15,6 +15,7 @@
     ├── StoreUnavailable      UNAVAILABLE           the session store is not reachable
     ├── Draining              UNAVAILABLE           reconnect elsewhere
     ├── SessionTaken          ABORTED               another stream took the session over
+    ├── BadToolCall           INTERNAL              the model called a tool in a way that cannot be followed
     └── Unauthenticated       UNAUTHENTICATED
     StartupError                                    a process cannot start: one line, exit 1
 
@@ -138,6 +139,12 @@ class SessionTaken(VitaError):
 
     code = StatusCode.ABORTED
     reason = "ERROR_REASON_SESSION_TAKEN"
+
+
+class BadToolCall(VitaError):
+    """The model called a tool in words that cannot be read, or a tool that there is not."""
+
+    reason = "ERROR_REASON_BAD_TOOL_CALL"
 
 
 class Unauthenticated(VitaError):

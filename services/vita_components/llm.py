@@ -7,13 +7,15 @@ next reply.
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from vita_orchestrator.components import (
+    Called,
     Context,
     Embeddings,
     FinishReason,
@@ -23,6 +25,7 @@ from vita_orchestrator.components import (
     QueryState,
     Sampling,
     TextPiece,
+    ToolCall,
 )
 from vita_runtime.errors import ComponentDeadline, ComponentUnavailable
 
@@ -34,6 +37,7 @@ from vita_components.triton import Deadline, Message, Parameter, Stream, build_r
 
 OPEN_S = 5.0
 POSITIONS = ("appended", "truncated", "checkpoint")  # what says no more than where the context stands
+ANSWERS = ("judgement", "text", "tool_call", "end")
 REPLY_S = 10.0  # longest wait for a reply: a whole context may have to be read before the first word
 
 
@@ -64,8 +68,12 @@ class TritonContext:
         reply = await self._reply(await self._send("open", {}), OPEN_S, "opened")
         self._capacity = reply.integer("COUNT")
 
-    async def append_text(self, role: str, text: str) -> int:
-        return await self._ask_position("append_text", {"role": role}, [text_tensor("TEXT", text)])
+    async def append_text(self, role: str, text: str, *, tools: str = "") -> int:
+        offer = [text_tensor("TOOLS", tools)] if tools else []
+        return await self._ask_position("append_text", {"role": role}, [text_tensor("TEXT", text), *offer])
+
+    async def append_call(self, call: ToolCall) -> int:
+        return await self._ask_position("append_call", {}, [text_tensor("TEXT", call_json(call))])
 
     async def append_embeddings(self, role: str, embeddings: Embeddings) -> int:
         shape = (embeddings.count, embeddings.width)
@@ -87,7 +95,7 @@ class TritonContext:
         try:
             while True:
                 with self._endpoint.blamed():
-                    event = self._event(await self._reply(sequence, REPLY_S, "judgement", "text", "end"))
+                    event = self._event(await self._reply(sequence, REPLY_S, *ANSWERS))
                 if isinstance(event, GenerationEnd):
                     self._answering = None
                     yield event
@@ -153,6 +161,8 @@ class TritonContext:
                 return Judgement(_one_of(QueryState, reply), speech, text, noise)
             case "text":
                 return TextPiece(reply.text("TEXT"), reply.integer("COUNT"), self._position)
+            case "tool_call":
+                return Called(_call(reply), reply.integer("COUNT"), self._position)
             case _:
                 return GenerationEnd(_one_of(FinishReason, reply), self._position, reply.integer("COUNT"))
 
@@ -172,6 +182,23 @@ def _one_of(words: type[Word], reply: Reply) -> Word:
         raise garbled("llm", f"TEXT is not one of {', '.join(words)}") from None
 
 
+def call_json(call: ToolCall) -> str:
+    """Write a call as the wire does."""
+    return f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments}}}'
+
+
+def _call(reply: Reply) -> ToolCall:
+    """Read TEXT, which must be a call."""
+    try:
+        call = cast("dict[str, object]", json.loads(reply.text("TEXT")))
+        name, arguments = call["name"], call["arguments"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise garbled("llm", "TEXT is no call of a tool") from None
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise garbled("llm", "TEXT is no call of a tool")
+    return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
+
+
 def llm_request(
     session_id: str, op: str, parameters: Mapping[str, Parameter], tensors: Sequence[Tensor] = ()
 ) -> Message:
@@ -181,12 +208,18 @@ def llm_request(
 
 def generate_parameters(sampling: Sampling) -> dict[str, Parameter]:
     """How the words are drawn, as the wire names it."""
+    calls = sampling.calls
+    tools: dict[str, Parameter] = {}
+    if calls.max_count:
+        choice = "required" if calls.is_required else "auto"
+        tools = {"max_calls": calls.max_count, "tool_choice": choice, "tool_name": calls.name}
     return {
         "max_tokens": sampling.max_tokens,
         "temperature": float(sampling.temperature),
         "seed": sampling.seed,
         "states": ",".join(sampling.states),
         "noise_threshold": float(sampling.noise_threshold),
+        **tools,
     }
 
 

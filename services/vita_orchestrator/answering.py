@@ -9,11 +9,21 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita.conversation.v1.item_pb2 import ITEM_STATUS_COMPLETED, ROLE_ASSISTANT, Item
 from vita.media.v1.media_pb2 import AUDIO_ENCODING_PCM_S16LE, AudioChunk
+from vita_runtime.errors import BadToolCall, VitaError
 from vita_sessions.session import Mark
 
 from vita_orchestrator.channel import Channel, together
-from vita_orchestrator.components import Components, FinishReason, GenerationEnd, Judgement, QueryState, Sampling
+from vita_orchestrator.components import (
+    Components,
+    FinishReason,
+    GenerationEnd,
+    Judgement,
+    QueryState,
+    Sampling,
+    ToolCall,
+)
 from vita_orchestrator.context import ContextKeeper, Plan
 from vita_orchestrator.measures import STAGE, stage
 from vita_orchestrator.patience import Clock, Patience
@@ -42,6 +52,7 @@ OUTCOMES: dict[FinishReason, wire.ResponseOutcome] = {
     FinishReason.LENGTH: wire.RESPONSE_OUTCOME_LENGTH,
     FinishReason.CANCELLED: wire.RESPONSE_OUTCOME_CANCELLED,
     FinishReason.NOISE: wire.RESPONSE_OUTCOME_IGNORED,
+    FinishReason.BAD_CALL: wire.RESPONSE_OUTCOME_FAILED,
 }
 PACE_CHECK_MS = 200  # a client's report may allow more before the clock does
 
@@ -60,7 +71,9 @@ class Answer:
     asked_s: float  # when the query was over
     playback: Playback
     metadata: dict[str, str] = field(default_factory=dict[str, str])
+    tool_names: frozenset[str] = frozenset()  # that it may call
     text: str = ""
+    call_item_ids: list[str] = field(default_factory=list[str])  # of the calls that the client knows
     clauses: list[Spoken] = field(default_factory=list[Spoken])
     made_ms: int = 0  # sound made, sent or not
     is_whole: bool = False
@@ -100,6 +113,7 @@ class Answering:
         self._now = now
         self._send = send
         self._outcome = wire.RESPONSE_OUTCOME_COMPLETED
+        self._failure: VitaError | None = None  # that its words are spoken before
 
     async def run(self) -> wire.ResponseOutcome:
         """Think and speak to the end; return how it ended. Cancelling stops every stage.
@@ -117,6 +131,8 @@ class Answering:
                 tasks.create_task(self._decode(windows, sounds))
                 tasks.create_task(self._play(sounds))
         self.answer.is_whole = True
+        if self._failure is not None:
+            raise self._failure
         return self._outcome
 
     async def _think(self, clauses: Channel[Clause]) -> None:
@@ -129,9 +145,12 @@ class Answering:
                             await self._judged(event)
                         case Thought():
                             await self._thought(event, cutter, clauses)
+                        case ToolCall():
+                            await self._called(event)
                         case GenerationEnd():
-                            self._outcome = OUTCOMES[event.reason]
-                            self.answer.usage.output_text_token_count = event.token_count
+                            self._ended(event)
+                    if self._failure is not None:
+                        break
         await self._put(clauses, cutter.finish())
         await clauses.close()
 
@@ -156,6 +175,20 @@ class Answering:
         self._first("first_text_ms", "llm_first_text")
         await self._send(answer, wire.TextDelta(response_id=answer.response_id, text=thought.text))
         await self._put(clauses, cutter.feed(thought.text))
+
+    async def _called(self, call: ToolCall) -> None:
+        if call.name not in self.answer.tool_names:
+            self._failure = BadToolCall("the model called a tool that there is not")
+            return
+        item = Item(role=ROLE_ASSISTANT, status=ITEM_STATUS_COMPLETED)
+        item.tool_call.name, item.tool_call.arguments = call.name, call.arguments
+        await self._send(self.answer, wire.ToolCalled(response_id=self.answer.response_id, item=item))
+
+    def _ended(self, end: GenerationEnd) -> None:
+        self._outcome = OUTCOMES[end.reason]
+        self.answer.usage.output_text_token_count = end.token_count
+        if end.reason is FinishReason.BAD_CALL:
+            self._failure = BadToolCall("the model called a tool in words that cannot be read")
 
     async def _put(self, clauses: Channel[Clause], cut: list[Clause]) -> None:
         if self.answer.is_spoken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vita.conversation.v1.item_pb2 import ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_USER, ContentPart, Item
+from vita.conversation.v1.item_pb2 import ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_TOOL, ROLE_USER, ContentPart, Item
 from vita.media.v1.media_pb2 import (
     AUDIO_ENCODING_PCM_S16LE,
     IMAGE_ENCODING_JPEG,
@@ -15,6 +15,7 @@ from vita_runtime.errors import BadInput, BadMedia
 
 from vita_orchestrator.hearing import BYTES_PER_MS
 from vita_orchestrator.policy import Policy
+from vita_orchestrator.tools import check_call
 
 INPUT_RATE_HZ = 16_000
 MAX_ID_CHARS = 64
@@ -56,7 +57,11 @@ def check_item(item: Item, policy: Policy) -> None:
     if len(item.item_id) > MAX_ID_CHARS:
         raise BadInput("item.item_id", "is too long", value=len(item.item_id), limit=f"{MAX_ID_CHARS} characters")
     if item.HasField("tool_call") or item.HasField("tool_result"):
-        raise BadInput("item", "tools are not supported yet")
+        role = ROLE_ASSISTANT if item.HasField("tool_call") else ROLE_TOOL
+        if item.role != role or item.parts or (item.HasField("tool_call") and item.HasField("tool_result")):
+            raise BadInput("item", "is a call of the assistant's or a result of a tool's, and nothing beside")
+        check_call(item, policy)
+        return
     if item.role not in (ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT):
         raise BadInput("item.role", "is not supported", value=item.role, limit="system, user or assistant")
     if not 0 < len(item.parts) <= MAX_PARTS:

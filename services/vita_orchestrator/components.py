@@ -40,6 +40,7 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     CANCELLED = "cancelled"
     NOISE = "noise"  # the query was judged noise and nothing was written
+    BAD_CALL = "bad_call"  # it wrote a call of a tool that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,23 @@ class TextPiece:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model asks for."""
+
+    name: str
+    arguments: str  # a JSON object
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call, behind all words of the answer; there may be several."""
+
+    call: ToolCall
+    token_count: int
+    position: int  # context length, in tokens, that holds everything up to the end of the call
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationEnd:
     """The last event of a generation."""
 
@@ -70,7 +88,16 @@ class GenerationEnd:
     token_count: int
 
 
-GenerationEvent = Judgement | TextPiece | GenerationEnd
+GenerationEvent = Judgement | TextPiece | Called | GenerationEnd
+
+
+@dataclass(frozen=True, slots=True)
+class CallChoice:
+    """Whether an answer may call tools."""
+
+    max_count: int = 0  # of calls, with which the answer ends; 0: it may not
+    is_required: bool = False  # it is a call, without a word before it
+    name: str = ""  # the tool that must be called first; empty: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,7 @@ class Sampling:
     seed: int = 0
     states: tuple[QueryState, ...] = (QueryState.SPEECH, QueryState.NOISE)  # states the query may be judged as
     noise_threshold: float = 0.5  # probability of NOISE, among `states`, from which the query is dropped
+    calls: CallChoice = CallChoice()
 
 
 class VisionEncoder(Protocol):
@@ -138,15 +166,25 @@ class Context(Protocol):
         """Most tokens the context may hold, the answer included."""
         ...
 
-    async def append_text(self, role: str, text: str) -> int:
-        """Add words said by `role` ("system", "user", "assistant"); return the new position.
+    async def append_text(self, role: str, text: str, *, tools: str = "") -> int:
+        """Add words said by `role` ("system", "user", "assistant", "tool"); return the new position.
 
         The engine writes the turn markers: a change of role closes the open turn and opens the next.
-        Special tokens in `text` are plain characters.
+        Special tokens in `text` are plain characters. In the role "tool" each call is one tool's answer.
+
+        Args:
+            role: who says it.
+            text: what is said.
+            tools: offered behind the words of "system": a JSON list of `name`, `description`, `parameters` each.
 
         Raises:
             ContextFull: it does not fit; nothing was added.
+            BadInput: the model was trained without tools, and some are offered; nothing was added.
         """
+        ...
+
+    async def append_call(self, call: ToolCall) -> int:
+        """Add a call to the assistant's turn; return the new position. Raises likewise."""
         ...
 
     async def append_embeddings(self, role: str, embeddings: Embeddings) -> int:
@@ -154,7 +192,7 @@ class Context(Protocol):
         ...
 
     def generate(self, sampling: Sampling) -> AsyncGenerator[GenerationEvent]:
-        """Answer: one Judgement, TextPieces, one GenerationEnd. Leaving early stops the generation."""
+        """Answer: one Judgement, TextPieces, Called, one GenerationEnd. Leaving early stops the generation."""
         ...
 
     async def stop(self) -> None:

@@ -16,6 +16,7 @@ from vita_runtime.errors import BadInput
 from vita_orchestrator.endpointing import EndpointingLimits
 from vita_orchestrator.policy import Policy
 from vita_orchestrator.prompt import SYSTEM_PROMPT
+from vita_orchestrator.tools import check_choice, check_tools
 
 MAX_PREFIX_MS = 2000  # as much microphone audio as is kept from before an onset
 MAX_TILE_COUNT = 12  # thumbnail not counted, as the model was trained
@@ -52,6 +53,11 @@ def changed(current: SessionConfiguration, change: SessionConfiguration, policy:
     result = SessionConfiguration()
     result.CopyFrom(current)
     result.MergeFrom(change)
+    if change.HasField("tools"):  # merged, lists are joined
+        result.tools.CopyFrom(change.tools)
+    if change.HasField("tool_choice"):
+        result.tool_choice.CopyFrom(change.tool_choice)
+    check_choice(result)
     if change.HasField("turn_detection"):
         # `is_enabled` has no presence of its own, so merging would never switch it off.
         result.turn_detection.is_enabled = change.turn_detection.is_enabled
@@ -69,8 +75,10 @@ def check(change: SessionConfiguration, policy: Policy) -> None:
             value=len(change.instructions.encode()),
             limit=f"{policy.max_text_bytes} bytes",
         )
+    check_tools(change.tools, policy)
     turns = change.turn_detection
     _within(change, "max_output_tokens", lambda: change.max_output_tokens, 1, 32_768)
+    _within(change, "max_tool_call_count", lambda: change.max_tool_call_count, 1, policy.max_tool_call_count)
     _within(change, "temperature", lambda: change.temperature, 0.0, 2.0)
     _within(change, "max_tile_count", lambda: change.max_tile_count, 1, MAX_TILE_COUNT)
     _within(turns, "threshold", lambda: turns.threshold, 0.05, 0.95)

@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar
 
 from vita_runtime.errors import BadMedia, ComponentDeadline, ContextFull, VitaError
 
-from vita_orchestrator.components import Context, Embeddings, GenerationEvent, Llm, Sampling, TextPiece
+from vita_orchestrator.components import Context, Embeddings, GenerationEvent, Llm, Sampling, TextPiece, ToolCall
 from vita_orchestrator.measures import CUT_TURNS
 from vita_orchestrator.patience import LOST
 
@@ -53,7 +53,8 @@ class Part:
     key: str  # equal keys in equal places are the same thing
     role: str
     turn: str  # forgotten together; empty: never forgotten
-    content: str | RowSource
+    content: str | ToolCall | RowSource
+    tools: str = ""  # offered behind the words, as the language model's component takes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +194,9 @@ class ContextKeeper:
 
     async def _append(self, context: Context, part: Part, placed: Placed) -> None:
         """Append (the rest of) a part; what got there before a failure stays placed, unfinished."""
-        if isinstance(part.content, str):
+        if isinstance(part.content, str | ToolCall):
             self._is_dirty = True
-            end = await self._ask(context.append_text(part.role, part.content))
+            end = await self._ask(_appended(context, part.role, part.content, part.tools))
             self._is_dirty = False
             self._placed.append(Placed(part.key, part.turn, placed.start, end))
             return
@@ -274,6 +275,12 @@ class ContextKeeper:
         if holding is not None:
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
+
+
+async def _appended(context: Context, role: str, content: str | ToolCall, tools: str) -> int:
+    if isinstance(content, ToolCall):
+        return await context.append_call(content)
+    return await context.append_text(role, content, tools=tools)
 
 
 async def _next_event(events: AsyncGenerator[GenerationEvent]) -> GenerationEvent | None:

@@ -1,7 +1,8 @@
 """What the model's context should hold, by the record: items to parts, in the order the model was trained to read.
 
 Consecutive items of the user's are one turn to the model. Media that the record has dropped leave their transcript, if
-there is one. An answer in progress is no history yet.
+there is one. An answer in progress is no history yet. What an answer calls, and what the tools say, belongs to the turn
+of the question.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vita.conversation.v1.conversation_service_pb2 import SessionConfiguration
 from vita.conversation.v1.item_pb2 import (
     ITEM_STATUS_IN_PROGRESS,
     ROLE_ASSISTANT,
     ROLE_SYSTEM,
+    ROLE_TOOL,
     ROLE_USER,
     ContentPart,
     Item,
@@ -23,10 +26,11 @@ from vita.conversation.v1.item_pb2 import (
 from vita.media.v1.media_pb2 import IMAGE_DETAIL_HIGH, IMAGE_DETAIL_LOW, AudioClip, ImageFrame
 from vita_sessions.session import Entry
 
-from vita_orchestrator.components import Embeddings, QueryState
+from vita_orchestrator.components import Embeddings, QueryState, ToolCall
 from vita_orchestrator.context import Part, RowSource
+from vita_orchestrator.tools import tools_text
 
-ROLES: dict[Role, str] = {ROLE_SYSTEM: "system", ROLE_USER: "user", ROLE_ASSISTANT: "assistant"}
+ROLES: dict[Role, str] = {ROLE_SYSTEM: "system", ROLE_USER: "user", ROLE_ASSISTANT: "assistant", ROLE_TOOL: "tool"}
 
 AFTER_PICTURES = "\n"  # as in training (docs/model.md, 3.2)
 NEXT_TURN = "next"  # names a turn that has no item yet
@@ -64,10 +68,11 @@ class Gone:
             yield row
 
 
-def plan(instructions: str, entries: Iterable[Entry], senses: Senses, coming: Coming) -> list[Part]:
+def plan(configuration: SessionConfiguration, entries: Iterable[Entry], senses: Senses, coming: Coming) -> list[Part]:
     """Return the parts of the whole conversation, what is coming included."""
-    parts = [Part(f"instructions/{digest(instructions.encode())}", "system", "", instructions)] if instructions else []
+    parts = system_turn(configuration.instructions, tools_text(configuration.tools))
     asked: list[Item] = []
+    turn = ""
     for entry in entries:
         item = entry.item
         if item.status == ITEM_STATUS_IN_PROGRESS:
@@ -76,14 +81,30 @@ def plan(instructions: str, entries: Iterable[Entry], senses: Senses, coming: Co
             asked.append(item)
             continue
         parts += user_turn(asked, senses, Coming())
-        turn = "" if item.role == ROLE_SYSTEM else asked[0].item_id if asked else item.item_id
-        parts += [
-            Part(text_key(item.item_id, part.text), ROLES[item.role], turn, part.text)
-            for part in item.parts
-            if part.text
-        ]
+        turn = asked[0].item_id if asked else turn or item.item_id
+        parts += spoken_parts(item, "" if item.role == ROLE_SYSTEM else turn)
         asked = []
     return parts + user_turn(asked, senses, coming)
+
+
+def system_turn(instructions: str, tools: str) -> list[Part]:
+    """Return the instructions with the tools that go with them."""
+    if not instructions and not tools:
+        return []
+    return [Part(f"instructions/{digest((instructions + tools).encode())}", "system", "", instructions, tools)]
+
+
+def spoken_parts(item: Item, turn: str) -> list[Part]:
+    """Return what an item that is not the user's says, calls, or tells of a call."""
+    if item.HasField("tool_call"):
+        call = ToolCall(item.tool_call.name, item.tool_call.arguments)
+        return [
+            Part(f"{item.item_id}/call/{digest(f'{call.name} {call.arguments}'.encode())}", "assistant", turn, call)
+        ]
+    words = (
+        [item.tool_result.output] if item.HasField("tool_result") else [part.text for part in item.parts if part.text]
+    )
+    return [Part(text_key(item.item_id, text), ROLES[item.role], turn, text) for text in words]
 
 
 def user_turn(items: Sequence[Item], senses: Senses, coming: Coming) -> list[Part]:
@@ -133,7 +154,7 @@ def asked_states(entries: Iterable[Entry]) -> tuple[QueryState, ...]:
     """Return what the query at the end of the conversation may be judged as: only sound can be noise."""
     states = (QueryState.TEXT,)
     for entry in entries:
-        if entry.item.role == ROLE_ASSISTANT and entry.item.status != ITEM_STATUS_IN_PROGRESS:
+        if entry.item.role in (ROLE_ASSISTANT, ROLE_TOOL) and entry.item.status != ITEM_STATUS_IN_PROGRESS:
             states = (QueryState.TEXT,)
         elif any(part.WhichOneof("part") == "audio" for part in entry.item.parts):
             states = (QueryState.SPEECH, QueryState.NOISE)
@@ -141,8 +162,9 @@ def asked_states(entries: Iterable[Entry]) -> tuple[QueryState, ...]:
 
 
 def has_question(entries: Iterable[Entry]) -> bool:
-    """Whether there is anything of a user's to answer."""
-    return any(entry.item.role == ROLE_USER and len(entry.item.parts) > 0 for entry in entries)
+    """Whether there is anything of a user's or a tool's to answer."""
+    items = (entry.item for entry in entries)
+    return any(item.role == ROLE_TOOL or (item.role == ROLE_USER and len(item.parts) > 0) for item in items)
 
 
 def digest(content: bytes) -> str:

@@ -21,6 +21,7 @@ from vita_orchestrator.checks import check_item
 from vita_orchestrator.history import picture_key
 from vita_orchestrator.outbox import Outbox
 from vita_orchestrator.policy import Policy
+from vita_orchestrator.tools import check_belongs
 
 
 class Items:
@@ -38,6 +39,7 @@ class Items:
         item.CopyFrom(request.item)
         item.DiscardUnknownFields()  # no limit sees them
         check_item(item, self._policy)
+        check_belongs(item, self._session.entries)
         item.item_id = item.item_id or self._new_id("item")
         item.status = ITEM_STATUS_COMPLETED
         await self.add(item, turn_id, request.previous_item_id)

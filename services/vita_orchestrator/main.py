@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import secrets
@@ -25,7 +24,7 @@ from vita.recording.v1.recording_pb2 import FORM_FULL, FORM_REDACTED
 from vita_components.connect import NAMES, ConnectedComponents, connect
 from vita_recordings.consent import Consent, Recordings
 from vita_recordings.writer import Origin, Writer
-from vita_runtime import keepalive, metrics, shutdown, stalls, tracing
+from vita_runtime import garbage, keepalive, metrics, shutdown, stalls, tracing
 from vita_runtime import logging as vita_logging
 from vita_runtime import settings as vita_settings
 from vita_runtime.errors import StartupError, StoreUnavailable
@@ -61,6 +60,9 @@ class Settings:
     max_sessions: int = 32  # as many contexts as one `llm` replica holds at once (model_repo/llm/1/model.py)
     lead_ms: int = Policy().lead_ms
     max_utterance_ms: int = Policy().max_utterance_ms
+    max_tool_count: int = Policy().max_tool_count
+    max_tools_bytes: int = Policy().max_tools_bytes
+    max_tool_result_bytes: int = Policy().max_tool_result_bytes
     drain_s: float = 15.0  # shorter than the process's grace, so that streams end by themselves
     log_level: str = "INFO"
     # Recordings hold users' words, so nothing is recorded unless a folder is named (docs/recordings.md).
@@ -72,6 +74,16 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0.0 <= self.recorded_share <= 1.0:
             raise ValueError(f"RECORDED_SHARE must be from 0 to 1, not {self.recorded_share}")
+
+    def policy(self) -> Policy:
+        """Return what a conversation allows."""
+        return Policy(
+            lead_ms=self.lead_ms,
+            max_utterance_ms=self.max_utterance_ms,
+            max_tool_count=self.max_tool_count,
+            max_tools_bytes=self.max_tools_bytes,
+            max_tool_result_bytes=self.max_tool_result_bytes,
+        )
 
     def endpoints(self) -> dict[str, tuple[str, ...]]:
         """Return the addresses of each component."""
@@ -86,7 +98,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(store.close)
         components = await stack.enter_async_context(connect(settings.endpoints()))
         threads = stack.enter_context(ThreadPoolExecutor(VAD_THREADS, thread_name_prefix="vad"))
-        policy = Policy(lead_ms=settings.lead_ms, max_utterance_ms=settings.max_utterance_ms)
+        policy = settings.policy()
         surroundings = Surroundings(
             components=components,
             # The event loop's clock, because deadlines are set by it.
@@ -109,7 +121,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stack.enter_context(stalls.watched())
         watching = asyncio.create_task(_watch(health, store, components))
         stack.callback(watching.cancel)
-        gc.freeze()  # what is there now stays: a collection that walks it all holds the loop for 20 ms
+        stack.enter_context(garbage.collected())
         logger.info("orchestrator serves", extra={"listen": settings.listen})
         await stop.wait()
         await _drain(servicer, health, settings.drain_s)

@@ -18,6 +18,10 @@ class Policy:
     max_picture_bytes: int = 8 * 2**20  # as much as a whole record may hold
     max_text_bytes: int = 64 * 2**10  # twice what the full-size context holds
     max_words_bytes: int = 7 * 2**20  # of all items; a record holds 8 MiB, and one longest answer is a few KB
+    max_tool_count: int = 64  # more than a model of this size can choose among
+    max_tools_bytes: int = 32 * 2**10  # of all schemas: a quarter of the full-size context at 4 bytes a token
+    max_tool_result_bytes: int = 16 * 2**10  # of one result, or of a call's arguments; several must fit beside them
+    max_tool_call_count: int = 8  # of one answer
     max_item_count: int = 1000  # a record stays readable in one go
     max_waiting_pictures: int = 4  # camera frames between turns: older ones are outdated
     max_output_tokens: int = 512

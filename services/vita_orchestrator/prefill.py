@@ -62,9 +62,7 @@ class Prefill:
 
     def _plan(self) -> list[Part]:
         desk = self._desk
-        return plan(
-            desk.configuration.instructions, desk.session.entries, desk.senses.hasty(), self._listening.coming()
-        )
+        return plan(desk.configuration, desk.session.entries, desk.senses.hasty(), self._listening.coming())
 
     async def _refuse(self, error: BadMedia) -> None:
         """Forget a picture that is none, and tell who sent it."""

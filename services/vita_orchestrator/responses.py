@@ -31,6 +31,7 @@ from vita_orchestrator.outbox import ClientStalledError
 from vita_orchestrator.playback import Playback
 from vita_orchestrator.speaking import MAX_SEED
 from vita_orchestrator.status import to_status
+from vita_orchestrator.tools import call_choice, names_of
 from vita_orchestrator.turn import Event, State
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Responses:
         await self._outbox.send(started, answer.turn_id)
 
         def parts() -> list[Part]:
-            return plan(configuration.instructions, asked, desk.senses, Coming())
+            return plan(configuration, asked, desk.senses, Coming())
 
         desk.senses.asked(asked_s)
         stages = Stages(desk.keeper, parts, desk.surroundings.components, desk.senses.patience())
@@ -108,6 +109,7 @@ class Responses:
             asked_s=asked_s,
             playback=Playback(self._desk.now),
             metadata=dict(request.metadata),
+            tool_names=names_of(configuration),
         )
 
     async def hold(self) -> None:
@@ -213,7 +215,19 @@ class Responses:
                 break
         if self._turn.state is State.THINKING:
             self._turn.on(Event.FIRST_OUTPUT)
+        if isinstance(event, wire.ToolCalled):
+            self._call(answer, event)
         await self._outbox.put(event, answer.turn_id)
+
+    def _call(self, answer: Answer, called: wire.ToolCalled) -> None:
+        """Name a call that is about to be told, and put it into the record: the client may follow it at once."""
+        item = called.item
+        item.item_id, item.tool_call.call_id = self._desk.new_id("item"), self._desk.new_id("call")
+        if not answer.is_out_of_band:
+            before = (answer.item_id, *answer.call_item_ids)[-1]
+            called.previous_item_id = self._session.add(Entry(item, answer.turn_id), before)
+            self._desk.record_changed()
+        answer.call_item_ids.append(item.item_id)
 
     async def _watch_stop(self, task: asyncio.Task[None]) -> None:
         started_s = self._desk.now()
@@ -236,7 +250,7 @@ class Responses:
             self._session.cut(answer.item_id, heard_ms)
         if not entry.text:
             self._session.remove(answer.item_id)
-        elif answer.is_whole:
+        elif answer.is_whole and not answer.call_item_ids and outcome != wire.RESPONSE_OUTCOME_FAILED:
             self._desk.keeper.keep(text_key(answer.item_id, entry.text), NEXT_TURN)
         return entry.item
 
@@ -249,4 +263,5 @@ class Responses:
             temperature=configuration.temperature,
             seed=seed & MAX_SEED,
             states=asked_states(asked),
+            calls=call_choice(configuration, self._desk.policy),
         )

@@ -13,9 +13,19 @@ from dataclasses import dataclass
 
 from vita_runtime.errors import ComponentUnavailable, VitaError
 
-from vita_orchestrator.components import GenerationEnd, GenerationEvent, Judgement, Sampling, TextPiece
+from vita_orchestrator.components import (
+    Called,
+    GenerationEnd,
+    GenerationEvent,
+    Judgement,
+    Sampling,
+    TextPiece,
+    ToolCall,
+)
 from vita_orchestrator.context import ContextKeeper, Plan
 from vita_orchestrator.patience import LOST, Patience
+
+DIFFERS = "llm: its replacement answered differently"
 
 
 class ReplayDiffersError(ComponentUnavailable):
@@ -31,8 +41,8 @@ class Thought:
 
 async def think(
     keeper: ContextKeeper, plan: Plan, sampling: Sampling, patience: Patience
-) -> AsyncGenerator[Judgement | Thought | GenerationEnd]:
-    """Yield one Judgement, Thoughts, one GenerationEnd.
+) -> AsyncGenerator[Judgement | Thought | ToolCall | GenerationEnd]:
+    """Yield one Judgement, Thoughts, ToolCalls, one GenerationEnd.
 
     Raises:
         ContextFull: the last turn alone does not fit.
@@ -40,10 +50,11 @@ async def think(
         BadMedia: a picture is none.
     """
     out, is_judged = "", False
+    called: list[ToolCall] = []  # that are out
     deadline_s: float | None = None
     lost: VitaError | None = None
     while True:
-        written = ""
+        written, call_count = "", 0
         try:
             async with aclosing(keeper.generate(plan, sampling)) as events:
                 while (event := await _next(events, deadline_s, lost)) is not None:
@@ -59,6 +70,13 @@ async def think(
                             if more := _beyond(out, written):
                                 out += more
                                 yield Thought(more)
+                        case Called(call):
+                            call_count += 1
+                            if call_count > len(called):
+                                called.append(call)
+                                yield call
+                            elif call != called[call_count - 1]:
+                                raise ReplayDiffersError(DIFFERS, component="llm")
                         case GenerationEnd():
                             yield event
                 return
@@ -87,4 +105,4 @@ def _beyond(out: str, written: str) -> str:
             return ""
     elif written.startswith(out):
         return written[len(out) :]
-    raise ReplayDiffersError("llm: its replacement answered differently", component="llm")
+    raise ReplayDiffersError(DIFFERS, component="llm")

@@ -30,7 +30,7 @@ REASON = re.compile(r"[A-Za-z_]{0,64}")
 TENSOR = re.compile(r"[A-Z_]{0,32}")
 STRINGS = frozenset({"component", "variant", "model_name", "model_version", "datatype"})
 # Parameters and small tensors of the components (docs/components.md) that are no content.
-PARAMETERS = frozenset({"op", "role", "state", "states"})
+PARAMETERS = frozenset({"op", "role", "state", "states", "tool_choice"})
 TENSORS = frozenset(
     (
         "KIND",
@@ -47,7 +47,7 @@ TENSORS = frozenset(
     )
 )
 SAYING = frozenset({b"judgement", b"end"})  # kinds of which TEXT is an outcome
-OUTCOMES = frozenset({b"speech", b"text", b"noise", b"stop", b"length", b"cancelled"})
+OUTCOMES = frozenset({b"speech", b"text", b"noise", b"stop", b"length", b"cancelled", b"bad_call"})
 _LENGTH_BYTES = 4  # before each element of a BYTES tensor
 
 

@@ -53,7 +53,8 @@ class Entry:
     def words_byte_count(self) -> int:
         """Bytes of the item without its media, or a few more; media are not looked at, they are large."""
         words = (part.audio.transcript if part.HasField("audio") else part.text for part in self.item.parts)
-        return ITEM_BYTES + sum(PART_BYTES + len(text.encode()) for text in words)
+        said = sum(PART_BYTES + len(text.encode()) for text in words)
+        return ITEM_BYTES + said + self.item.tool_call.ByteSize() + self.item.tool_result.ByteSize()
 
 
 @dataclass(slots=True)

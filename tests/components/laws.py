@@ -10,7 +10,6 @@ import asyncio
 import math
 import random
 import struct
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -28,6 +27,8 @@ from vita_orchestrator.components import (
     TextPiece,
 )
 from vita_runtime.errors import BadMedia, ContextFull, OutOfOrder
+
+from tests.components.tool_laws import ToolLaws, all_of
 
 SECOND = 32_000  # bytes of 16 kHz sound
 # No noise: random weights would drop half of the queries.
@@ -63,11 +64,6 @@ def numbers(heard: list[Embeddings]) -> tuple[float, ...]:
 async def written(context: Context, sampling: Sampling) -> str:
     """The words of an answer."""
     return "".join([event.text async for event in context.generate(sampling) if isinstance(event, TextPiece)])
-
-
-async def all_of(events: AsyncIterator[GenerationEvent]) -> list[GenerationEvent]:
-    """A whole generation."""
-    return [event async for event in events]
 
 
 class VisionLaws:
@@ -296,5 +292,5 @@ class SpeakingLaws:
         assert await asyncio.gather(*(decode(window) for window in windows)) == alone
 
 
-class ComponentLaws(VisionLaws, SpeechEncoderLaws, LlmLaws, SpeakingLaws):
+class ComponentLaws(VisionLaws, SpeechEncoderLaws, LlmLaws, ToolLaws, SpeakingLaws):
     """All of them."""

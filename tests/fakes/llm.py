@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from vita_orchestrator.components import (
+    Called,
     Context,
     Embeddings,
     FinishReason,
@@ -18,6 +19,7 @@ from vita_orchestrator.components import (
     QueryState,
     Sampling,
     TextPiece,
+    ToolCall,
 )
 from vita_runtime.errors import ComponentUnavailable, ContextFull, VitaError
 
@@ -35,6 +37,8 @@ class Answer:
     speech: float = 0.96
     written: float = 0.02
     noise: float = 0.02
+    calls: tuple[ToolCall, ...] = ()  # behind the words, where tools may be called
+    is_call_bad: bool = False  # the last of them cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,13 @@ class FakeContext:
                 turns[-1] = (turns[-1][0], turns[-1][1] + said)
         return turns
 
-    async def append_text(self, role: str, text: str) -> int:
+    async def append_text(self, role: str, text: str, *, tools: str = "") -> int:
         await self._enter("append_text")
-        return self._append(role, words(text))
+        return self._append(role, [*words(text), *([tools] if tools else [])])
+
+    async def append_call(self, call: ToolCall) -> int:
+        await self._enter("append_call")
+        return self._append("assistant", [shown(call)])
 
     async def append_embeddings(self, role: str, embeddings: Embeddings) -> int:
         await self._enter("append_embeddings")
@@ -145,7 +153,7 @@ class FakeContext:
         if judgement.state is QueryState.NOISE:
             events.put_nowait(GenerationEnd(FinishReason.NOISE, self.position, 0))
             return
-        said = words(answer.text)
+        said = words("" if sampling.calls.is_required else answer.text)
         piece: list[str] = []
         for count, word in enumerate(said[: sampling.max_tokens]):
             if self._stopped.is_set() or not await self._wait(self._llm.token_s):
@@ -160,7 +168,23 @@ class FakeContext:
                 events.put_nowait(TextPiece("".join(piece), len(piece), self.position))
                 piece = []
         reason = FinishReason.LENGTH if len(said) > sampling.max_tokens else FinishReason.STOP
-        events.put_nowait(GenerationEnd(reason, self.position, min(len(said), sampling.max_tokens)))
+        count, before = min(len(said), sampling.max_tokens), self.position
+        if reason is FinishReason.STOP and not await self._make_calls(answer, sampling, events):
+            reason = FinishReason.BAD_CALL
+        events.put_nowait(GenerationEnd(reason, self.position, count + self.position - before))
+
+    async def _make_calls(
+        self, answer: Answer, sampling: Sampling, events: asyncio.Queue[GenerationEvent | None]
+    ) -> bool:
+        """Write the calls; tell whether all can be read."""
+        for number, call in enumerate(calls_of(answer, sampling), start=1):
+            await self._wait(self._llm.token_s)
+            self._alive()
+            self.tokens.append(Token("assistant", shown(call)))
+            if answer.is_call_bad and number == len(answer.calls):
+                return False
+            events.put_nowait(Called(call, 1, self.position))
+        return True
 
     async def _enter(self, operation: str) -> int:
         call = self._llm.bench.begin("llm", operation)
@@ -199,6 +223,18 @@ class FakeContext:
         self.tokens += [Token(role, content) for content in contents]
         self._llm.bench.did("llm", "append", self._call)
         return self.position
+
+
+def calls_of(answer: Answer, sampling: Sampling) -> tuple[ToolCall, ...]:
+    """The calls that an answer makes: those of the script, as many as it may; one by force where it has to."""
+    choice = sampling.calls
+    forced = (ToolCall(choice.name or "tool", "{}"),) if choice.is_required else ()
+    return (answer.calls or forced)[: choice.max_count]
+
+
+def shown(call: ToolCall) -> str:
+    """A call in a context: one token."""
+    return f"<{call.name} {call.arguments}>"
 
 
 def judge(answer: Answer, sampling: Sampling) -> Judgement:

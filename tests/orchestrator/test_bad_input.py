@@ -56,7 +56,7 @@ BAD: list[tuple[str, str, dict[str, Message]]] = [
     ("a long id", "BAD_INPUT", item(ContentPart(text="x"), item_id="x" * 65)),
     ("no role", "BAD_INPUT", item(ContentPart(text="x"), role=0)),
     ("a picture said by the assistant", "BAD_INPUT", item(ContentPart(image=picture()), role=ROLE_ASSISTANT)),
-    ("a tool", "BAD_INPUT", item(tool_call=ToolCall(name="x"))),
+    ("a call of the user", "BAD_INPUT", item(tool_call=ToolCall(call_id="c", name="x", arguments="{}"))),
     ("a clip too long", "BAD_INPUT", item(ContentPart(audio=clip(120_001)))),
     ("an empty clip", "BAD_MEDIA", item(ContentPart(audio=AudioClip(sample_rate_hz=16_000, encoding=PCM)))),
     ("a clip of no encoding", "BAD_INPUT", item(ContentPart(audio=AudioClip(encoding=AUDIO_ENCODING_UNSPECIFIED)))),

@@ -40,12 +40,12 @@ class Context:
 
     @property
     def query_count(self) -> int:
-        """Turns of the user."""
-        return sum(turn.role == "user" for turn in self.turns)
+        """Turns of the user and of tools."""
+        return sum(turn.role in ("user", "tool") for turn in self.turns)
 
     def append(self, role: str, count: int) -> None:
         """Add tokens to the turn of `role`, opening it first where another's is open. Raises Refused: no room."""
-        if role not in ("system", "user", "assistant"):
+        if role not in ("system", "user", "assistant", "tool"):
             raise Refused("BAD_INPUT", f"role: {role!r} is not known")
         markers = 0 if role == self.role else MARKER_TOKENS + (role == "assistant")  # an answer has a state mark
         if self.position + markers + count > self.capacity:

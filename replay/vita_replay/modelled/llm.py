@@ -1,12 +1,13 @@
 """A modelled language model: contexts that count as real ones do, and answers whose words are given.
 
 Which answer a query gets depends on its context alone: the n-th query gets the n-th, over and over. So a context that
-is replayed elsewhere, or cut and gone on with, is answered alike.
+is replayed elsewhere, or cut and gone on with, is answered alike. Tools are called where that is required only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import struct
 from collections import deque
@@ -123,8 +124,9 @@ class Session(Call):
     def change(self, asked: Asked, context: Context) -> str:
         """Do what changes the context at once; return what the reply says."""
         match asked.op:
-            case "append_text":
-                self._append(context, asked, len(tokens_of(asked.text("TEXT"))))
+            case "append_text" | "append_call":
+                words = asked.text("TEXT") + (asked.text("TOOLS") if asked.has("TOOLS") else "")
+                self._append(context, asked, len(tokens_of(words)))
                 return "appended"
             case "append_embeddings":
                 self._append(context, asked, asked.row_count("EMBEDDINGS"))
@@ -138,7 +140,7 @@ class Session(Call):
                 raise Refused("BAD_INPUT", f"op: {op!r} is not known")
 
     def _append(self, context: Context, asked: Asked, count: int) -> None:
-        context.append(asked.text_parameter("role"), count)
+        context.append("assistant" if asked.op == "append_call" else asked.text_parameter("role"), count)
         self._read(context)
 
     def _read(self, context: Context) -> None:
@@ -164,9 +166,23 @@ class Session(Call):
                 context.truncate(before)
                 await self.send(self.reply(asked, "end", text="noise"))
                 return
-            await self._write(number, asked, context)
+            if asked.text_parameter("tool_choice") == "required":
+                await self._call(asked, context)
+            else:
+                await self._write(number, asked, context)
         finally:
             llm.active -= 1
+
+    async def _call(self, asked: Asked, context: Context) -> None:
+        """Write a call of the tool that is wanted; its first token is paid."""
+        call = json.dumps({"name": asked.text_parameter("tool_name") or "tool", "arguments": {}})
+        count = len(tokens_of(call))
+        await self.meter.pay(self._step_s() * (count - 1))
+        context.position += count
+        self._llm.work += count
+        self.wrote("tool_call", call, context)
+        await self.send(self.reply(asked, "tool_call", text=call, count=count))
+        await self.send(self.reply(asked, "end", text="stop", count=count))
 
     async def _write(self, number: int, asked: Asked, context: Context) -> None:
         """Write an answer, from where the open turn stands; its first step is paid."""
@@ -183,7 +199,7 @@ class Session(Call):
             count += len(piece)
             context.position += len(piece)
             self._llm.work += len(piece)
-            self.wrote("".join(piece), context)
+            self.wrote("text", "".join(piece), context)
             await self.send(self.reply(asked, "text", text="".join(piece), count=len(piece)))
         reason = "stop" if count == len(words) else "cancelled" if self.stopped > number else "length"
         await self.send(self.reply(asked, "end", text=reason, count=count))
@@ -191,8 +207,8 @@ class Session(Call):
     def opened(self) -> None:
         """The context is new."""
 
-    def wrote(self, text: str, context: Context) -> None:
-        """Words have got into the context."""
+    def wrote(self, kind: str, text: str, context: Context) -> None:
+        """Words or a call have got into the context."""
 
     def _step_s(self) -> float:
         return self._llm.cost.of(0, self._llm.active - 1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from vita_replay.behaviour import Asked, Call, Refused, Send
 from vita_replay.calls import Call as RecordedCall
 from vita_replay.calls import Passed, integers_of, text_of
-from vita_replay.contexts import Generation, Unit, content_of, generations, key_of, lengths
+from vita_replay.contexts import Generation, Unit, appended, content_of, generations, key_of, lengths
 from vita_replay.modelled.context import Context
 from vita_replay.modelled.costs import ZERO, Cost
 from vita_replay.modelled.llm import Llm, LlmSettings, Session
@@ -29,7 +29,7 @@ class Said:
     """One reply of a recorded answer."""
 
     after_s: float  # since it was asked for
-    kind: str  # "judgement", "text" or "end"
+    kind: str  # "judgement", "text", "tool_call" or "end"
     text: str
     count: int
     position: int
@@ -131,9 +131,7 @@ class _RecordedSession(Session):
 
     def _appended(self, asked: Asked, context: Context, before: int) -> None:
         """Take the recorded position, or one that lies before all of them."""
-        is_text = asked.op == "append_text"
-        content = asked.text("TEXT").encode() if is_text else asked.tensor("EMBEDDINGS").raw
-        unit = Unit(asked.text_parameter("role"), "text" if is_text else "rows", content, context.position)
+        unit = appended(Passed(0, 0, asked.message), context.position)
         length = self._recorded.length_of(content_of([*self._units, unit]))
         if length > before:
             _place(context, length)
@@ -141,8 +139,9 @@ class _RecordedSession(Session):
             _place(context, before + 1)
         self._units.append(replace(unit, end=context.position))
 
-    def wrote(self, text: str, context: Context) -> None:
-        self._units.append(Unit("assistant", "text", text.encode(), context.position))
+    def wrote(self, kind: str, text: str, context: Context) -> None:
+        name = {"text": "text", "tool_call": "call"}[kind]
+        self._units.append(Unit("assistant", name, text.encode(), context.position))
 
     async def generate(self, number: int, asked: Asked, context: Context) -> None:
         answer = self._recorded.find(key_of(self._units, Passed(0, 0, asked.message)))
@@ -166,10 +165,10 @@ class _RecordedSession(Session):
                 break
             if said.kind != "end":
                 _place(context, max(before, said.position + shift))
-            if said.kind == "text":
+            if said.kind in ("text", "tool_call"):
                 count += said.count
                 self._recorded.work += said.count
-                self.wrote(said.text, context)
+                self.wrote(said.kind, said.text, context)
             elif said.kind == "end" and said.text == "noise":
                 context.truncate(before)
                 self._cut(context)

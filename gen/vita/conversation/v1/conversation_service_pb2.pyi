@@ -17,6 +17,13 @@ class Modality(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODALITY_TEXT: _ClassVar[Modality]
     MODALITY_AUDIO: _ClassVar[Modality]
 
+class ToolUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TOOL_USE_UNSPECIFIED: _ClassVar[ToolUse]
+    TOOL_USE_AUTO: _ClassVar[ToolUse]
+    TOOL_USE_NONE: _ClassVar[ToolUse]
+    TOOL_USE_REQUIRED: _ClassVar[ToolUse]
+
 class QueryState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     QUERY_STATE_UNSPECIFIED: _ClassVar[QueryState]
@@ -36,6 +43,10 @@ class ResponseOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 MODALITY_UNSPECIFIED: Modality
 MODALITY_TEXT: Modality
 MODALITY_AUDIO: Modality
+TOOL_USE_UNSPECIFIED: ToolUse
+TOOL_USE_AUTO: ToolUse
+TOOL_USE_NONE: ToolUse
+TOOL_USE_REQUIRED: ToolUse
 QUERY_STATE_UNSPECIFIED: QueryState
 QUERY_STATE_SPEECH: QueryState
 QUERY_STATE_TEXT: QueryState
@@ -83,7 +94,7 @@ class ConverseRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., audio: _Optional[_Union[_media_pb2.AudioChunk, _Mapping]] = ..., image: _Optional[_Union[_media_pb2.ImageFrame, _Mapping]] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., configure: _Optional[_Union[Configure, _Mapping]] = ..., commit_audio: _Optional[_Union[CommitAudio, _Mapping]] = ..., clear_audio: _Optional[_Union[ClearAudio, _Mapping]] = ..., create_item: _Optional[_Union[CreateItem, _Mapping]] = ..., delete_item: _Optional[_Union[DeleteItem, _Mapping]] = ..., retrieve_item: _Optional[_Union[RetrieveItem, _Mapping]] = ..., truncate_item: _Optional[_Union[TruncateItem, _Mapping]] = ..., create_response: _Optional[_Union[CreateResponse, _Mapping]] = ..., report_playback: _Optional[_Union[ReportPlayback, _Mapping]] = ..., client_records: _Optional[_Union[ClientRecords, _Mapping]] = ..., client_event_id: _Optional[str] = ...) -> None: ...
 
 class ConverseResponse(_message.Message):
-    __slots__ = ("sequence_number", "turn_id", "opened", "text_delta", "answer_audio", "configured", "speech_started", "speech_stopped", "audio_committed", "audio_cleared", "item_added", "item_deleted", "item_retrieved", "item_truncated", "response_started", "query_judged", "response_done", "output_held", "output_released", "failure", "session_ending")
+    __slots__ = ("sequence_number", "turn_id", "opened", "text_delta", "answer_audio", "configured", "speech_started", "speech_stopped", "audio_committed", "audio_cleared", "item_added", "item_deleted", "item_retrieved", "item_truncated", "response_started", "query_judged", "response_done", "output_held", "output_released", "failure", "session_ending", "tool_called")
     SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +116,7 @@ class ConverseResponse(_message.Message):
     OUTPUT_RELEASED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     SESSION_ENDING_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALLED_FIELD_NUMBER: _ClassVar[int]
     sequence_number: int
     turn_id: str
     opened: Opened
@@ -126,7 +138,8 @@ class ConverseResponse(_message.Message):
     output_released: OutputReleased
     failure: Failure
     session_ending: SessionEnding
-    def __init__(self, sequence_number: _Optional[int] = ..., turn_id: _Optional[str] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., answer_audio: _Optional[_Union[AnswerAudio, _Mapping]] = ..., configured: _Optional[_Union[Configured, _Mapping]] = ..., speech_started: _Optional[_Union[SpeechStarted, _Mapping]] = ..., speech_stopped: _Optional[_Union[SpeechStopped, _Mapping]] = ..., audio_committed: _Optional[_Union[AudioCommitted, _Mapping]] = ..., audio_cleared: _Optional[_Union[AudioCleared, _Mapping]] = ..., item_added: _Optional[_Union[ItemAdded, _Mapping]] = ..., item_deleted: _Optional[_Union[ItemDeleted, _Mapping]] = ..., item_retrieved: _Optional[_Union[ItemRetrieved, _Mapping]] = ..., item_truncated: _Optional[_Union[ItemTruncated, _Mapping]] = ..., response_started: _Optional[_Union[ResponseStarted, _Mapping]] = ..., query_judged: _Optional[_Union[QueryJudged, _Mapping]] = ..., response_done: _Optional[_Union[ResponseDone, _Mapping]] = ..., output_held: _Optional[_Union[OutputHeld, _Mapping]] = ..., output_released: _Optional[_Union[OutputReleased, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., session_ending: _Optional[_Union[SessionEnding, _Mapping]] = ...) -> None: ...
+    tool_called: ToolCalled
+    def __init__(self, sequence_number: _Optional[int] = ..., turn_id: _Optional[str] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., answer_audio: _Optional[_Union[AnswerAudio, _Mapping]] = ..., configured: _Optional[_Union[Configured, _Mapping]] = ..., speech_started: _Optional[_Union[SpeechStarted, _Mapping]] = ..., speech_stopped: _Optional[_Union[SpeechStopped, _Mapping]] = ..., audio_committed: _Optional[_Union[AudioCommitted, _Mapping]] = ..., audio_cleared: _Optional[_Union[AudioCleared, _Mapping]] = ..., item_added: _Optional[_Union[ItemAdded, _Mapping]] = ..., item_deleted: _Optional[_Union[ItemDeleted, _Mapping]] = ..., item_retrieved: _Optional[_Union[ItemRetrieved, _Mapping]] = ..., item_truncated: _Optional[_Union[ItemTruncated, _Mapping]] = ..., response_started: _Optional[_Union[ResponseStarted, _Mapping]] = ..., query_judged: _Optional[_Union[QueryJudged, _Mapping]] = ..., response_done: _Optional[_Union[ResponseDone, _Mapping]] = ..., output_held: _Optional[_Union[OutputHeld, _Mapping]] = ..., output_released: _Optional[_Union[OutputReleased, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., session_ending: _Optional[_Union[SessionEnding, _Mapping]] = ..., tool_called: _Optional[_Union[ToolCalled, _Mapping]] = ...) -> None: ...
 
 class TurnDetection(_message.Message):
     __slots__ = ("is_enabled", "threshold", "prefix_padding_ms", "silence_duration_ms", "is_response_created", "is_response_interrupted")
@@ -144,8 +157,32 @@ class TurnDetection(_message.Message):
     is_response_interrupted: bool
     def __init__(self, is_enabled: _Optional[bool] = ..., threshold: _Optional[float] = ..., prefix_padding_ms: _Optional[int] = ..., silence_duration_ms: _Optional[int] = ..., is_response_created: _Optional[bool] = ..., is_response_interrupted: _Optional[bool] = ...) -> None: ...
 
+class Tool(_message.Message):
+    __slots__ = ("name", "description", "parameters")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    parameters: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., parameters: _Optional[str] = ...) -> None: ...
+
+class Tools(_message.Message):
+    __slots__ = ("tools",)
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    tools: _containers.RepeatedCompositeFieldContainer[Tool]
+    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ...) -> None: ...
+
+class ToolChoice(_message.Message):
+    __slots__ = ("use", "tool_name")
+    USE_FIELD_NUMBER: _ClassVar[int]
+    TOOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    use: ToolUse
+    tool_name: str
+    def __init__(self, use: _Optional[_Union[ToolUse, str]] = ..., tool_name: _Optional[str] = ...) -> None: ...
+
 class SessionConfiguration(_message.Message):
-    __slots__ = ("instructions", "modality", "turn_detection", "max_output_tokens", "temperature", "seed", "max_tile_count", "is_paced")
+    __slots__ = ("instructions", "modality", "turn_detection", "max_output_tokens", "temperature", "seed", "max_tile_count", "is_paced", "tools", "tool_choice", "max_tool_call_count")
     INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     MODALITY_FIELD_NUMBER: _ClassVar[int]
     TURN_DETECTION_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +191,9 @@ class SessionConfiguration(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     MAX_TILE_COUNT_FIELD_NUMBER: _ClassVar[int]
     IS_PACED_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CHOICE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOOL_CALL_COUNT_FIELD_NUMBER: _ClassVar[int]
     instructions: str
     modality: Modality
     turn_detection: TurnDetection
@@ -162,7 +202,10 @@ class SessionConfiguration(_message.Message):
     seed: int
     max_tile_count: int
     is_paced: bool
-    def __init__(self, instructions: _Optional[str] = ..., modality: _Optional[_Union[Modality, str]] = ..., turn_detection: _Optional[_Union[TurnDetection, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., max_tile_count: _Optional[int] = ..., is_paced: _Optional[bool] = ...) -> None: ...
+    tools: Tools
+    tool_choice: ToolChoice
+    max_tool_call_count: int
+    def __init__(self, instructions: _Optional[str] = ..., modality: _Optional[_Union[Modality, str]] = ..., turn_detection: _Optional[_Union[TurnDetection, _Mapping]] = ..., max_output_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., max_tile_count: _Optional[int] = ..., is_paced: _Optional[bool] = ..., tools: _Optional[_Union[Tools, _Mapping]] = ..., tool_choice: _Optional[_Union[ToolChoice, _Mapping]] = ..., max_tool_call_count: _Optional[int] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("session_id", "tenant_id", "configuration", "is_ephemeral", "recording")
@@ -377,6 +420,16 @@ class TextDelta(_message.Message):
     response_id: str
     text: str
     def __init__(self, response_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class ToolCalled(_message.Message):
+    __slots__ = ("response_id", "item", "previous_item_id")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    item: _item_pb2.Item
+    previous_item_id: str
+    def __init__(self, response_id: _Optional[str] = ..., item: _Optional[_Union[_item_pb2.Item, _Mapping]] = ..., previous_item_id: _Optional[str] = ...) -> None: ...
 
 class AnswerAudio(_message.Message):
     __slots__ = ("response_id", "audio", "start_ms")

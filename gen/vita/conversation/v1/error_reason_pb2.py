@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'vita/conversation/v1/error_reason.proto\x12\x14vita.conversation.v1*\xa2\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RROR_REASON_BAD_INPUT\x10\x01\x12\x1a\n\x16\x45RROR_REASON_BAD_MEDIA\x10\x02\x12\x1d\n\x19\x45RROR_REASON_OUT_OF_ORDER\x10\x03\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_ALREADY_EXISTS\x10\x05\x12 \n\x1c\x45RROR_REASON_RESPONSE_ACTIVE\x10\x06\x12#\n\x1f\x45RROR_REASON_NO_RESPONSE_ACTIVE\x10\x07\x12\x1c\n\x18\x45RROR_REASON_AT_CAPACITY\x10\x08\x12\x1d\n\x19\x45RROR_REASON_CONTEXT_FULL\x10\t\x12&\n\"ERROR_REASON_COMPONENT_UNAVAILABLE\x10\n\x12\x19\n\x15\x45RROR_REASON_DEADLINE\x10\x0b\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x0c\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\r\x12\x1e\n\x1a\x45RROR_REASON_SESSION_TAKEN\x10\x0e\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0f\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'vita/conversation/v1/error_reason.proto\x12\x14vita.conversation.v1*\xc2\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RROR_REASON_BAD_INPUT\x10\x01\x12\x1a\n\x16\x45RROR_REASON_BAD_MEDIA\x10\x02\x12\x1d\n\x19\x45RROR_REASON_OUT_OF_ORDER\x10\x03\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_ALREADY_EXISTS\x10\x05\x12 \n\x1c\x45RROR_REASON_RESPONSE_ACTIVE\x10\x06\x12#\n\x1f\x45RROR_REASON_NO_RESPONSE_ACTIVE\x10\x07\x12\x1c\n\x18\x45RROR_REASON_AT_CAPACITY\x10\x08\x12\x1d\n\x19\x45RROR_REASON_CONTEXT_FULL\x10\t\x12&\n\"ERROR_REASON_COMPONENT_UNAVAILABLE\x10\n\x12\x19\n\x15\x45RROR_REASON_DEADLINE\x10\x0b\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x0c\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\r\x12\x1e\n\x1a\x45RROR_REASON_SESSION_TAKEN\x10\x0e\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0f\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x10\x12\x1e\n\x1a\x45RROR_REASON_BAD_TOOL_CALL\x10\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vita.conversation.v1.error_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=66
-  _globals['_ERRORREASON']._serialized_end=612
+  _globals['_ERRORREASON']._serialized_end=644
 # @@protoc_insertion_point(module_scope)

@@ -23,6 +23,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_SESSION_TAKEN: _ClassVar[ErrorReason]
     ERROR_REASON_UNAUTHENTICATED: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_BAD_TOOL_CALL: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_BAD_INPUT: ErrorReason
 ERROR_REASON_BAD_MEDIA: ErrorReason
@@ -40,3 +41,4 @@ ERROR_REASON_DRAINING: ErrorReason
 ERROR_REASON_SESSION_TAKEN: ErrorReason
 ERROR_REASON_UNAUTHENTICATED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_BAD_TOOL_CALL: ErrorReason
