@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -38,7 +39,8 @@ LARGEST_BYTES = {MANIFEST: 2**20, SNAPSHOT: 128 * 2**20, RECORDS: 192 * 2**20, S
 LARGEST_RECORD_COUNT = 400_000  # twice what the recorder notes, for the client's edge is added to it
 LARGEST_FILE_BYTES = sum(LARGEST_BYTES.values())
 _LARGEST_VARINT_BYTES = 5  # of a length below 2**32
-_PIECE_BYTES = 32 * 2**10  # small enough for memory that is at hand anyway
+_CONTENT = bytes([Record.CONTENT_FIELD_NUMBER << 3 | 2])  # what stands before its length on the wire
+_PIECE_BYTES = 64 * 2**10  # small enough for memory that is at hand anyway
 
 
 class BadRecording(VitaError):
@@ -78,7 +80,29 @@ def read(path: Path) -> Bundle:
 
 
 def write(bundle: Bundle, folder: Path, *, compression: int = zipfile.ZIP_DEFLATED, level: int = 1) -> Path:
+    """Write a recording; see `pack`."""
+    records = ((record, b"") for record in bundle.records)
+    return pack(bundle.manifest, bundle.snapshot, records, folder, compression=compression, level=level)
+
+
+def pack(
+    manifest: Manifest,
+    snapshot: Snapshot,
+    records: Iterable[tuple[Record, bytes]],
+    folder: Path,
+    *,
+    compression: int = zipfile.ZIP_STORED,
+    level: int | None = None,
+) -> Path:
     """Write a recording under a temporary name, then under the name of its content; return where it is.
+
+    Args:
+        manifest: What it is of; format, sums and the number of records are put in here.
+        snapshot: Where it begins.
+        records: By time. Each with its content, which is empty where the record itself holds it.
+        folder: Where it goes.
+        compression: How it is packed.
+        level: How much.
 
     Raises:
         OSError: the folder cannot hold it; nothing of it is left there.
@@ -88,18 +112,18 @@ def write(bundle: Bundle, folder: Path, *, compression: int = zipfile.ZIP_DEFLAT
     temporary = folder / f".{secrets.token_hex(8)}.part"
     try:
         with zipfile.ZipFile(temporary, "w", compression, compresslevel=level) as archive:
-            pack = _Packing(archive)
-            pack.add(SCHEMA, [_schema({record.type for record in bundle.records})])
-            pack.add(SNAPSHOT, [bundle.snapshot.SerializeToString(deterministic=True)])
-            pack.add(RECORDS, _joined(bundle.records))
-            manifest = Manifest()
-            manifest.CopyFrom(bundle.manifest)
-            manifest.format, manifest.record_count = FORMAT, len(bundle.records)
-            manifest.sha256.clear()
-            manifest.sha256.update(pack.sha256)
-            text = json_format.MessageToJson(manifest, preserving_proto_field_name=True, sort_keys=True, indent=1)
-            pack.add(MANIFEST, [text.encode()])
-        return temporary.replace(folder / (pack.sha256[MANIFEST][:NAME_CHARS] + SUFFIX))
+            members, joined = _Packing(archive), _Joined(records)
+            members.add(RECORDS, joined)
+            members.add(SNAPSHOT, [snapshot.SerializeToString(deterministic=True)])
+            members.add(SCHEMA, [_schema(frozenset(joined.types))])
+            final = Manifest()
+            final.CopyFrom(manifest)
+            final.format, final.record_count = FORMAT, joined.count
+            final.sha256.clear()
+            final.sha256.update(members.sha256)
+            text = json_format.MessageToJson(final, preserving_proto_field_name=True, sort_keys=True, indent=1)
+            members.add(MANIFEST, [text.encode()])
+        return temporary.replace(folder / (members.sha256[MANIFEST][:NAME_CHARS] + SUFFIX))
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -125,20 +149,36 @@ class _Packing:
         self.sha256[name] = digest.hexdigest()
 
 
-def _joined(records: Iterable[Record]) -> Iterator[bytes]:
-    """Yield the records, each after its length, some at a time."""
-    piece = bytearray()
-    for record in records:
-        content = record.SerializeToString(deterministic=True)
-        piece += _varint(len(content))
-        piece += content
-        if len(piece) >= _PIECE_BYTES:
-            yield bytes(piece)
-            piece.clear()
-    yield bytes(piece)
+class _Joined:
+    """The records, each after its length, some at a time; and what there was, once it has been gone through.
+
+    A content is copied once, behind the rest of its record: the order of fields is free.
+    """
+
+    def __init__(self, records: Iterable[tuple[Record, bytes]]) -> None:
+        self._records = records
+        self.types: set[str] = set()
+        self.count = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts: list[bytes] = []
+        size = 0
+        for record, content in self._records:
+            self.types.add(record.type)
+            self.count += 1
+            head = record.SerializeToString(deterministic=True)
+            if content:
+                head += _CONTENT + _varint(len(content))
+            parts += (_varint(len(head) + len(content)), head, content)
+            size += len(head) + len(content)
+            if size >= _PIECE_BYTES:
+                yield b"".join(parts)
+                parts, size = [], 0
+        yield b"".join(parts)
 
 
-def _schema(types: Iterable[str]) -> bytes:
+@lru_cache(maxsize=64)
+def _schema(types: frozenset[str]) -> bytes:
     names = {name for name in types if name and "/" not in name}  # the others are media types
     try:
         return schema_of(["vita.recording.v1.Manifest", "vita.recording.v1.Snapshot", *sorted(names)])

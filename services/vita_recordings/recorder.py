@@ -2,7 +2,8 @@
 
 A recording starts at the session's last quiet moment and ends with its turn. So the turn that interrupts another holds
 both, for both start at the same moment; and what was played into silence before is forgotten at the next quiet moment.
-Notes are references to messages, bounded in number and in bytes. Nothing here waits, writes or fails.
+Notes are messages as they are on the wire, bounded in number and in bytes: to know how long a message is, it has to be
+written anyway. Nothing here waits, touches a disk or fails.
 """
 
 from __future__ import annotations
@@ -14,8 +15,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from google.protobuf.message import Message
-from vita.conversation.v1.conversation_service_pb2 import ClientRecords, ConverseResponse
-from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, EDGE_INSIDE, KIND_OBSERVED, KIND_REPLY, Edge, Form, Kind
+from vita.conversation.v1.conversation_service_pb2 import ClientRecords, ConverseResponse, ResponseOutcome
+from vita.recording.v1.recording_pb2 import (
+    EDGE_CONVERSATION,
+    EDGE_INSIDE,
+    KIND_OBSERVED,
+    KIND_REPLY,
+    Edge,
+    Form,
+    Kind,
+    RecordedTurn,
+)
 from vita.recording.v1.snapshot_pb2 import Snapshot
 
 from vita_recordings.tape import Content, T, Tape
@@ -23,7 +33,8 @@ from vita_recordings.tape import Content, T, Tape
 MAX_BYTES = 64 * 2**20  # of one recording's content: half an hour of a microphone, or 35 pictures' embeddings
 MAX_NOTES = 200_000  # likewise; 1,000 messages a turn are usual
 CLIENT_S = 2.0  # longest wait for what passed between the client and the gateway, once a turn is over
-NOTE_BYTES = 200  # of a note itself
+NOTE_BYTES = 300  # of a note itself
+OUTCOME = "RESPONSE_OUTCOME_"
 
 BuildSnapshot = Callable[[], Snapshot]  # called once, by the writer
 
@@ -34,7 +45,8 @@ class Note(NamedTuple):
     time_ns: int  # monotonic
     edge: Edge
     kind: Kind
-    content: Content
+    type: str  # how `content` is written: see Record.type
+    content: bytes
     component: str
     call: int
     name: str
@@ -57,14 +69,15 @@ class Reel:
     is_first: bool = True  # of its session
     notes: list[Note] = field(default_factory=list[Note])
     client: list[ClientPart] = field(default_factory=list[ClientPart])
+    turns: dict[str, RecordedTurn] = field(default_factory=dict[str, RecordedTurn])
     byte_count: int = 0
     is_too_large: bool = False
 
-    def add(self, note: Note, byte_count: int) -> None:
+    def add(self, note: Note) -> None:
         """Add a note; beyond the bounds everything is forgotten."""
         if self.is_too_large:
             return
-        self.byte_count += byte_count + NOTE_BYTES
+        self.byte_count += len(note.content) + NOTE_BYTES
         if self.byte_count > MAX_BYTES or len(self.notes) >= MAX_NOTES:
             self.is_too_large = True
             self.notes.clear()
@@ -82,6 +95,25 @@ class Reel:
         elif not self.is_too_large:
             self.client.append(part)
 
+    def follow(self, event: ConverseResponse, time_ns: int) -> None:
+        """Take from an event what became of its turn."""
+        time_ns -= self.started_ns
+        turn = self.turns.get(event.turn_id)
+        if turn is None:
+            turn = self.turns[event.turn_id] = RecordedTurn(turn_id=event.turn_id, started_ns=time_ns)
+        turn.ended_ns = time_ns
+        if event.HasField("response_started"):
+            turn.response_id = event.response_started.response_id
+        elif event.HasField("response_done"):
+            turn.outcome = ResponseOutcome.Name(event.response_done.outcome).removeprefix(OUTCOME).lower()
+
+    def turns_so_far(self) -> tuple[RecordedTurn, ...]:
+        """Return the turns as they are now."""
+        turns = tuple(RecordedTurn() for _ in self.turns)
+        for copy, turn in zip(turns, self.turns.values(), strict=True):
+            copy.CopyFrom(turn)
+        return turns
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -93,6 +125,16 @@ class Finished:
     reel: Reel
     notes: tuple[Note, ...]
     client: tuple[ClientPart, ...]
+    turns: tuple[RecordedTurn, ...]
+
+
+class Ending(NamedTuple):
+    """Where a turn ended in its reel; it waits for what its client saw."""
+
+    reel: Reel
+    note_count: int
+    turns: tuple[RecordedTurn, ...]
+    timer: TimerHandle
 
 
 class SessionTape(Tape, Protocol):
@@ -143,7 +185,7 @@ class TurnRecorder:
         self._reel: Reel | None = None  # before the first quiet moment nothing can be understood
         self._calls = 0
         self._open_turn = ""  # of which no answer has ended
-        self._pending: dict[str, tuple[Reel, int, TimerHandle]] = {}  # response → where it ended
+        self._pending: dict[str, Ending] = {}  # by response
 
     @property
     def form(self) -> Form:
@@ -157,9 +199,10 @@ class TurnRecorder:
         reel = self._reel
         if reel is None:
             return
-        reel.add(Note(self._now_ns(), edge, kind, content, component, call, name), size_of(content))
+        note = Note(self._now_ns(), edge, kind, *written(content), component, call, name)
+        reel.add(note)
         if edge == EDGE_CONVERSATION and kind == KIND_REPLY and isinstance(content, ConverseResponse):
-            self._follow(reel, content)
+            self._follow(reel, content, note.time_ns)
 
     def new_call(self) -> int:
         """See Tape."""
@@ -181,7 +224,7 @@ class TurnRecorder:
         """See SessionTape."""
         pending = self._pending.get(records.response_id)
         part = ClientPart(self._now_ns(), records)
-        for reel in {id(reel): reel for reel in (self._reel, pending[0] if pending else None) if reel}.values():
+        for reel in {id(reel): reel for reel in (self._reel, pending.reel if pending else None) if reel}.values():
             reel.add_client(part)
         if pending is not None:
             self._end(records.response_id)
@@ -191,33 +234,36 @@ class TurnRecorder:
         for response_id in list(self._pending):
             self._end(response_id)
         if self._reel is not None and self._open_turn:
-            self._hand_over(self._reel, len(self._reel.notes))
+            self._hand_over(self._reel, len(self._reel.notes), self._reel.turns_so_far())
         self._reel = None
 
-    def _follow(self, reel: Reel, event: ConverseResponse) -> None:
+    def _follow(self, reel: Reel, event: ConverseResponse, time_ns: int) -> None:
         """See when a turn's answer is over."""
         if event.turn_id:
             self._open_turn = event.turn_id
+            reel.follow(event, time_ns)
         if event.HasField("response_done"):
             self._open_turn = ""
             response_id = event.response_done.response_id
             timer = get_running_loop().call_later(CLIENT_S, self._end, response_id)
-            self._pending[response_id] = (reel, len(reel.notes), timer)
+            self._pending[response_id] = Ending(reel, len(reel.notes), reel.turns_so_far(), timer)
 
     def _end(self, response_id: str) -> None:
-        reel, end, timer = self._pending.pop(response_id)
+        reel, note_count, turns, timer = self._pending.pop(response_id)
         timer.cancel()
-        self._hand_over(reel, end)
+        self._hand_over(reel, note_count, turns)
 
-    def _hand_over(self, reel: Reel, end: int) -> None:
+    def _hand_over(self, reel: Reel, end: int, turns: tuple[RecordedTurn, ...]) -> None:
         """Have the notes written: those of the conversation until the turn's end, of components until now."""
         later = (note for note in reel.notes[end:] if note.edge != EDGE_CONVERSATION)
         notes = (*reel.notes[:end], *later)
-        self._finish(Finished(self._form, self._session_id, self._tenant_id, reel, notes, tuple(reel.client)))
+        self._finish(Finished(self._form, self._session_id, self._tenant_id, reel, notes, tuple(reel.client), turns))
 
 
-def size_of(content: Content) -> int:
-    """Bytes of what was sent."""
+def written(content: Content) -> tuple[str, bytes]:
+    """Return how a content is written, and the content."""
     if content is None:
-        return 0
-    return content.ByteSize() if isinstance(content, Message) else len(content)
+        return "", b""
+    if isinstance(content, Message):
+        return content.DESCRIPTOR.full_name, content.SerializeToString()
+    return "text/plain", content.encode() if isinstance(content, str) else content

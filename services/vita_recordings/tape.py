@@ -1,8 +1,7 @@
 """The tape that a conversation runs on: what passes is noted, and what chance and the clock say is observed.
 
 Whoever sends or receives a message notes it here; without a tape, as nearly always, that costs one look at a context
-variable. A note keeps a reference to the message and nothing else: nobody changes a message that has been sent, and it
-is written down later, elsewhere.
+variable. A tape takes the message as it is then; what becomes of it later is no matter.
 
 A replay differs from what it replays only by chance and by the clock. So both are asked through `observe`: a recording
 tape keeps the answers, and a replaying tape gives them again.

@@ -13,36 +13,34 @@ import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from google.protobuf.message import Message
 from prometheus_client import Counter
-from vita.conversation.v1.conversation_service_pb2 import ConverseResponse, ResponseOutcome
 from vita.recording.v1.recording_pb2 import (
     EDGE_CLIENT,
     EDGE_COMPONENT,
-    EDGE_CONVERSATION,
     FORM_REDACTED,
     KIND_OPENED,
     KIND_REPLY,
     Manifest,
     Record,
-    RecordedTurn,
 )
+from vita.recording.v1.snapshot_pb2 import Snapshot
 
-from vita_recordings.bundle import BadRecording, Bundle, write
-from vita_recordings.recorder import Content, Finished, Note
+from vita_recordings.bundle import BadRecording, Bundle, pack, write
+from vita_recordings.recorder import Finished, Note
 from vita_recordings.redaction import redacted
+from vita_recordings.schema import parse
 
 logger = logging.getLogger(__name__)
 
 RECORDINGS = Counter("vita_recordings_total", "Recordings of turns, by what became of them.", ["outcome"])
 QUEUE_BOUND = 4  # a disk that is slower than the turns loses recordings, not memory
-BREATH_RECORDS = 16  # messages between two breaths: 0.1 ms
+BREATH_RECORDS = 48  # messages between two breaths: 0.1 ms
 BREATH_S = 0.0002
 CLOSE_S = 5.0  # longest wait for the disk when the process ends
-OUTCOME = "RESPONSE_OUTCOME_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,7 @@ class Writer:
 
     def _write(self, finished: Finished) -> None:
         try:
-            # Stored as it is: packing saves a quarter, since most of it is pictures, sound and embeddings, and would
-            # take ten times as long as all the rest of recording.
-            path = write(bundle_of(finished, self._origin), self._folder, compression=zipfile.ZIP_STORED)
+            path = store(finished, self._origin, self._folder)
         except BadRecording as error:
             RECORDINGS.labels("lost_too_large").inc()
             logger.warning("recording not written", extra={"reason": error.message})
@@ -107,76 +103,85 @@ class Writer:
             logger.info("recording written", extra={"recording": path.name, "session_id": finished.session_id})
 
 
+def store(finished: Finished, origin: Origin, folder: Path) -> Path:
+    """Write a recording and return where it is. Raises as `pack` does.
+
+    Stored as it is: packing saves a quarter, since most of it is pictures, sound and embeddings, and would take ten
+    times as long as all the rest of recording.
+    """
+    if finished.form == FORM_REDACTED:
+        return write(redacted(bundle_of(finished, origin)), folder, compression=zipfile.ZIP_STORED)
+    snapshot = finished.reel.snapshot()
+    return pack(_manifest(finished, snapshot, origin), snapshot, _breathing(_records(finished)), folder)
+
+
 def bundle_of(finished: Finished, origin: Origin) -> Bundle:
-    """Put a recording together."""
-    started_ns = finished.reel.started_ns
-    calls: dict[int, int] = {0: 0}  # the session's number → the recording's
-    records = [
-        _record(note, started_ns, calls.setdefault(note.call, len(calls))) for note in _breathing(finished.notes)
-    ]
-    records += _client_records(finished)
-    records.sort(key=lambda record: record.time_ns)  # stable: what was noted first comes first
-    manifest = Manifest(
+    """Put a recording together in memory."""
+    snapshot, records = finished.reel.snapshot(), list[Record]()
+    for record, content in _breathing(_records(finished)):
+        record.content = content
+        records.append(record)
+    return Bundle(_manifest(finished, snapshot, origin), snapshot, tuple(records))
+
+
+def _manifest(finished: Finished, snapshot: Snapshot, origin: Origin) -> Manifest:
+    pinned = {pin.component: pin.variant for pin in snapshot.session.variants}
+    return Manifest(
         form=finished.form,
         session_id=finished.session_id,
         tenant_id=finished.tenant_id,
-        turns=_turns(finished.notes, started_ns),
+        turns=finished.turns,
         started_unix_ms=finished.reel.started_unix_ms,
         software=origin.software,
         settings=dict(origin.settings or {}),
-        variants=_versions(finished.notes),
+        variants=_versions(finished.notes) | pinned,
         gateway_clock_ns=_gateway_clock_ns(finished),
     )
-    snapshot = finished.reel.snapshot()
-    manifest.variants.update({pinned.component: pinned.variant for pinned in snapshot.session.variants})
-    bundle = Bundle(manifest, snapshot, tuple(records))
-    return redacted(bundle) if finished.form == FORM_REDACTED else bundle
 
 
-def _breathing(notes: Iterable[Note]) -> Iterator[Note]:
-    for index, note in enumerate(notes):
+def _records(finished: Finished) -> Iterator[tuple[Record, bytes]]:
+    """Yield the records by time, with their contents apart: what is large is copied only where it is written."""
+    calls: dict[int, int] = {0: 0}  # the session's number → the recording's
+    ours = ((note.time_ns, note) for note in finished.notes)
+    # Stable: what was noted first comes first.
+    for time_ns, one in sorted([*ours, *_client_records(finished)], key=itemgetter(0)):
+        record = _ours(one, calls.setdefault(one.call, len(calls))) if isinstance(one, Note) else _clients(one)
+        record.time_ns = time_ns - finished.reel.started_ns
+        record.byte_count = len(one.content)
+        yield record, one.content
+
+
+def _breathing(records: Iterable[tuple[Record, bytes]]) -> Iterator[tuple[Record, bytes]]:
+    for index, record in enumerate(records):
         if index % BREATH_RECORDS == 0:
             time.sleep(BREATH_S)  # the event loop's thread takes the interpreter meanwhile
-        yield note
+        yield record
 
 
-def _record(note: Note, started_ns: int, call: int) -> Record:
-    kind, content = _written(note.content)
+def _ours(note: Note, call: int) -> Record:
     is_opening = note.edge == EDGE_COMPONENT and note.kind == KIND_OPENED
     return Record(
-        time_ns=note.time_ns - started_ns,
         edge=note.edge,
         kind=note.kind,
         component=note.component,
         address=note.name if is_opening else "",
         call=call,
-        type=kind,
-        content=content,
-        byte_count=len(content),
+        type=note.type,
         name="" if is_opening else note.name,
     )
 
 
-def _written(content: Content) -> tuple[str, bytes]:
-    """Return how a content is written, and the content."""
-    if content is None:
-        return "", b""
-    if isinstance(content, Message):
-        return content.DESCRIPTOR.full_name, content.SerializeToString()
-    return "text/plain", content.encode() if isinstance(content, str) else content
+def _clients(record: Record) -> Record:
+    return Record(edge=EDGE_CLIENT, kind=record.kind, type=record.type)
 
 
-def _client_records(finished: Finished) -> Iterator[Record]:
-    """The client's edge on the orchestrator's clock. Before the start lies another turn, or a session's opening."""
-    started_ns = finished.reel.started_ns
+def _client_records(finished: Finished) -> Iterator[tuple[int, Record]]:
+    """The client's edge by the orchestrator's clock. Before the start lies another turn, or a session's opening."""
     for received_ns, part in finished.client:
         for record in part.records:
-            time_ns = record.time_ns - part.sent_ns + received_ns - started_ns
-            if time_ns >= 0 or finished.reel.is_first:
-                copy = Record()
-                copy.CopyFrom(record)
-                copy.time_ns, copy.edge, copy.byte_count = time_ns, EDGE_CLIENT, len(record.content)
-                yield copy
+            time_ns = record.time_ns - part.sent_ns + received_ns
+            if time_ns >= finished.reel.started_ns or finished.reel.is_first:
+                yield time_ns, record
 
 
 def _gateway_clock_ns(finished: Finished) -> int:
@@ -184,25 +189,8 @@ def _gateway_clock_ns(finished: Finished) -> int:
     return max((part.sent_ns - received_ns for received_ns, part in finished.client), default=0)
 
 
-def _turns(notes: Iterable[Note], started_ns: int) -> list[RecordedTurn]:
-    turns: dict[str, RecordedTurn] = {}
-    for note in notes:
-        event = note.content
-        if note.edge != EDGE_CONVERSATION or note.kind != KIND_REPLY or not isinstance(event, ConverseResponse):
-            continue
-        if not event.turn_id:
-            continue
-        time_ns = note.time_ns - started_ns
-        turn = turns.setdefault(event.turn_id, RecordedTurn(turn_id=event.turn_id, started_ns=time_ns))
-        turn.ended_ns = time_ns
-        if event.HasField("response_started"):
-            turn.response_id = event.response_started.response_id
-        elif event.HasField("response_done"):
-            turn.outcome = ResponseOutcome.Name(event.response_done.outcome).removeprefix(OUTCOME).lower()
-    return list(turns.values())
-
-
 def _versions(notes: Iterable[Note]) -> dict[str, str]:
     """The version of each component that answered, as it says itself."""
-    replies = (note for note in notes if note.edge == EDGE_COMPONENT and note.kind == KIND_REPLY)
-    return {note.component: cast("Any", note.content).model_version for note in replies if note.content is not None}
+    last = {note.component: note for note in notes if note.edge == EDGE_COMPONENT and note.kind == KIND_REPLY}
+    replies = {component: parse(note.type, note.content) for component, note in last.items()}
+    return {component: cast("Any", reply).model_version for component, reply in replies.items() if reply is not None}

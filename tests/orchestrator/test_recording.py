@@ -164,7 +164,7 @@ def full(*_: object, **__: object) -> Path:
 
 async def test_a_full_disk_loses_recordings_and_no_turn(recorded: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = writers.RECORDINGS.labels("lost_disk")._value.get()
-    monkeypatch.setattr(writers, "write", full)
+    monkeypatch.setattr(writers, "store", full)
     for _ in range(3):
         assert (await turn(recorded, recording=pb.FORM_FULL))[-1].HasField("response_done")
     await asyncio.to_thread(wait_until, lambda: writers.RECORDINGS.labels("lost_disk")._value.get() == lost + 3, 5, "")
@@ -172,7 +172,7 @@ async def test_a_full_disk_loses_recordings_and_no_turn(recorded: Edge, monkeypa
 
 async def test_a_disk_that_hangs_loses_recordings_and_no_turn(recorded: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     is_going_on = threading.Event()
-    monkeypatch.setattr(writers, "write", lambda *_, **__: Path(str(is_going_on.wait(30))))
+    monkeypatch.setattr(writers, "store", lambda *_, **__: Path(str(is_going_on.wait(30))))
     lost = writers.RECORDINGS.labels("lost_full_queue")._value.get()
     try:
         for _ in range(writers.QUEUE_BOUND + 3):

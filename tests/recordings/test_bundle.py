@@ -16,7 +16,7 @@ from vita.recording.v1.recording_pb2 import EDGE_CONVERSATION, FORM_FULL, KIND_R
 from vita.recording.v1.snapshot_pb2 import Medium, Snapshot
 from vita_components.triton import build_request
 from vita_recordings import bundle as bundles
-from vita_recordings.bundle import BadRecording, Bundle, read, write
+from vita_recordings.bundle import BadRecording, Bundle, pack, read, write
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +41,16 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert found.records == written.records
     assert found.snapshot == written.snapshot
     assert (found.manifest.format, found.manifest.record_count, found.manifest.session_id) == (1, 2, "sess_1")
+
+
+def test_contents_that_are_given_apart_are_read_in_their_records(tmp_path: Path) -> None:
+    whole, apart = recording("long " * 50_000), list[tuple[Record, bytes]]()
+    for record in whole.records:
+        head = Record()
+        head.CopyFrom(record)
+        head.ClearField("content")
+        apart.append((head, record.content))
+    assert read(pack(whole.manifest, whole.snapshot, apart, tmp_path)).records == whole.records
 
 
 def test_the_name_is_the_content(tmp_path: Path) -> None:

@@ -243,7 +243,12 @@ def test_what_is_offered_is_written(writer: Writer, tmp_path: Path) -> None:
     writer.offer(recorded_turn())
     writer.offer(recorded_turn(pb.FORM_REDACTED))
     writer.close()
-    found = [read(path).manifest for path in (tmp_path / "recordings").iterdir()]
+    bundles = [read(path) for path in (tmp_path / "recordings").iterdir()]
+    found = [bundle.manifest for bundle in bundles]
+    (full,) = [bundle for bundle in bundles if bundle.manifest.form == pb.FORM_FULL]
+    in_memory = bundle_of(recorded_turn(), Origin())
+    assert full.records == in_memory.records
+    assert full.manifest.turns == in_memory.manifest.turns
     assert {manifest.form for manifest in found} == {pb.FORM_FULL, pb.FORM_REDACTED}
     assert {manifest.settings["lead_ms"] for manifest in found} == {"2000"}
     assert count("written") == before + 2
@@ -254,7 +259,7 @@ def test_a_full_disk_loses_recordings_and_says_so(writer: Writer, monkeypatch: p
         raise OSError(errno.ENOSPC, "No space left on device")
 
     lost, written = count("lost_disk"), count("written")
-    monkeypatch.setattr(writers, "write", full)
+    monkeypatch.setattr(writers, "store", full)
     writer.offer(recorded_turn())
     wait_until(lambda: count("lost_disk") == lost + 1, 5, "the loss to be counted")
     monkeypatch.undo()
@@ -270,7 +275,7 @@ def test_a_slow_disk_never_holds_up_who_offers(writer: Writer, monkeypatch: pyte
         is_going_on.wait(10)
         return Path("written")
 
-    monkeypatch.setattr(writers, "write", slow)
+    monkeypatch.setattr(writers, "store", slow)
     before, started_s = count("lost_full_queue"), time.monotonic()
     for _ in range(writers.QUEUE_BOUND + 3):
         writer.offer(recorded_turn())
