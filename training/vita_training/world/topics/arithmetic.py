@@ -14,7 +14,7 @@ PLUS = Kind(
         "what is {a} plus {b}",
         "how much is {a} plus {b}",
         "what is the sum of {a} and {b}",
-        "what do {a} and {b} make",
+        "how much is {a} and {b}",
     ),
     clause=("what {a} plus {b} is", "how much {a} plus {b} is"),
     request=("add {a} and {b}",),

@@ -13,7 +13,7 @@ COUNT_TO = Kind(
     request=(
         "count to {number}",
         "count up to {number}",
-        "count all the way to {number}",
+        "count up from one to {number}",
     ),
 )
 COUNT_FROM = Kind("count_from", request=("count from {a} to {b}", "say the numbers from {a} to {b}"))

@@ -19,7 +19,7 @@ SEE = Kind(
         "what is in the picture",
         "what is this",
         "what does the picture show",
-        "what is shown in the picture",
+        "what do you see in the picture",
     ),
     clause=("what you see", "what you can see", "what is in the picture"),
 )
@@ -30,7 +30,7 @@ DESCRIBE = Kind(
         "describe what you see",
         "tell me about the picture",
         "tell me everything about the picture",
-        "tell me all about the picture",
+        "say everything about the picture",
     ),
 )
 KINDS = (SEE, DESCRIBE)

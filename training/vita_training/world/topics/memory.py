@@ -15,7 +15,7 @@ PEOPLE = (
 )
 TELL_NAME = Kind(
     "tell_name",
-    statement=("my name is {person}", "I am {person}", "you can call me {person}", "people call me {person}"),
+    statement=("my name is {person}", "I am {person}", "you can call me {person}", "I have the name {person}"),
 )
 ASK_NAME = Kind(
     "ask_name",
@@ -34,7 +34,7 @@ ASK_NUMBER = Kind(
         "what is my number",
         "which number did I tell you",
         "do you remember the number",
-        "which number did I give you",
+        "which number was it that I told you",
     ),
     clause=("what the number was", "which number I told you", "the number"),
 )

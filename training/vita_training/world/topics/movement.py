@@ -12,7 +12,13 @@ from vita_training.world.topics.colours import shape_to_ask_about
 
 MOVED = Kind(
     "moved",
-    question=("what moved", "what is moving", "which shape moved", "what moved in the video", "what changed place"),
+    question=(
+        "what moved",
+        "what is moving",
+        "which shape moved",
+        "what moved in the video",
+        "what is the thing that moved",
+    ),
     clause=("what moved", "which shape moved", "what is moving"),
 )
 HAPPENED = Kind(
@@ -27,7 +33,7 @@ WHERE_TO = Kind(
         "where did the {shape} move",
         "which way did the {shape} move",
         "where did the {shape} go",
-        "in which direction did the {shape} move",
+        "where is the {shape} moving",
     ),
     clause=("where the {shape} moved", "which way the {shape} moved"),
 )

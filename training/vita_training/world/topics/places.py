@@ -16,7 +16,7 @@ WHERE = Kind(
         "where is the {name}",
         "where do you see the {name}",
         "where can you see the {name}",
-        "in which place is the {name}",
+        "where would you say the {name} is",
     ),
     clause=("where the {name} is", "where you see the {name}"),
     request=("find the {name}",),

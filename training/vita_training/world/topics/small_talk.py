@@ -33,7 +33,7 @@ _TALK: tuple[tuple[Kind, str], ...] = (
             "Thank you very much.",
             "Thank you Vita.",
             "Thanks Vita.",
-            "Thanks a lot.",
+            "Thanks very much.",
         ),
         "You are welcome.",
     ),

@@ -28,7 +28,7 @@ TOOLS = (
 )
 GET_TIME = Kind(
     "get_time",
-    question=("what time is it", "what is the time", "what does the clock say"),
+    question=("what time is it", "what is the time", "what time do you have"),
     clause=("what time it is", "the time"),
 )
 SET_LIGHT = Kind(
