@@ -53,6 +53,7 @@ class Conversation:
         self.sequence_number = first_sequence_number
         self._call = call
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
+        self._reading: asyncio.Task[wire.ConverseResponse | None] | None = None  # also of a reader that is gone
 
     async def send(self, *requests: wire.ConverseRequest) -> None:
         """Write requests in order, waiting for flow control.
@@ -82,11 +83,29 @@ class Conversation:
             RemoteFailure: the orchestrator ended the stream with a status, or was lost.
         """
         while True:
-            response = await _read(self._call)
+            response = await self._next()
             if response is None:
                 return
             self.sequence_number = response.sequence_number
             yield response
+
+    async def close(self) -> None:
+        """Cancel the stream; the work stops in every stage behind it."""
+        self._call.cancel()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
+
+    async def _next(self) -> wire.ConverseResponse | None:
+        """Read in a task that only the stream's end ends.
+
+        If a task is cancelled that waits for gRPC's core, what the core holds for it is never freed: the 64 KB that a
+        response has come in (grpc/grpc#43360).
+        """
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(_read(self._call))
+        response = await asyncio.shield(self._reading)
+        self._reading = None
+        return response
 
 
 class Orchestrator:
@@ -119,11 +138,11 @@ class Orchestrator:
             ComponentUnavailable: it could not be reached in time.
             ComponentDeadline: it was reached but did not open the conversation in time.
         """
-        call, conversation = await self._open(opening, metadata, time.monotonic() + deadline_s)
+        conversation = await self._open(opening, metadata, time.monotonic() + deadline_s)
         try:
             yield conversation
         finally:
-            call.cancel()
+            await conversation.close()
 
     async def check(self) -> bool:
         """Ask whether the orchestrator takes conversations."""
@@ -133,9 +152,7 @@ class Orchestrator:
             return False
         return answer.status == health_pb2.HealthCheckResponse.SERVING
 
-    async def _open(
-        self, opening: Callable[[], wire.Open], metadata: Metadata, until: float
-    ) -> tuple[Call, Conversation]:
+    async def _open(self, opening: Callable[[], wire.Open], metadata: Metadata, until: float) -> Conversation:
         while True:
             try:
                 async with asyncio.timeout(until - time.monotonic()):
@@ -149,7 +166,7 @@ class Orchestrator:
                     raise ComponentUnavailable("the conversation service is not reachable") from failure
             await asyncio.sleep(RETRY_S)
 
-    async def _open_once(self, opening: wire.Open, metadata: Metadata) -> tuple[Call, Conversation]:
+    async def _open_once(self, opening: wire.Open, metadata: Metadata) -> Conversation:
         call = cast("Call", self._stub.Converse(metadata=tuple(metadata)))
         try:
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # reading says why
@@ -160,7 +177,7 @@ class Orchestrator:
         except BaseException:
             call.cancel()
             raise
-        return call, Conversation(call, response.opened, response.sequence_number)
+        return Conversation(call, response.opened, response.sequence_number)
 
 
 def is_connection_failure(failure: VitaError) -> bool:
