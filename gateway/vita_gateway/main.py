@@ -11,9 +11,9 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from vita_runtime import garbage, shutdown, tracing
 from vita_runtime import logging as vita_logging
 from vita_runtime import settings as vita_settings
-from vita_runtime import shutdown, tracing
 from vita_runtime.errors import StartupError
 
 from vita_gateway.app import Gateway, build_app
@@ -87,7 +87,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     if not settings.api_key and not ipaddress.ip_address(bound.getsockname()[0]).is_loopback:
         logger.warning("anyone who reaches this address may use the service: VITA_GATEWAY_API_KEY is not set")
     logger.info("gateway listens", extra={"address": settings.listen, "is_key_required": bool(settings.api_key)})
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    with garbage.collected():
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     gateway.draining.set()
     await gateway.realtime.wait_until_empty(settings.drain_s + 1.0)
