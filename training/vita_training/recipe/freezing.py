@@ -25,8 +25,9 @@ def freeze(model: nn.Module, trained: Iterable[str]) -> None:
         if not is_within(name, parts):
             parameter.requires_grad_(False)
     model.eval()
-    for part in parts:
-        model.get_submodule(part).train()
+    for name, module in model.named_modules():
+        if name in parts:
+            module.train()
 
 
 def digests(model: nn.Module, trained: Iterable[str]) -> dict[str, str]:

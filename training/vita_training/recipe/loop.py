@@ -24,6 +24,7 @@ from vita_training.recipe.run_log import RunLog
 from vita_training.recipe.schedule import Schedule
 
 SNAPSHOT = "snapshot.safetensors"
+PROCESS_STRIDE = 1 << 32  # between two processes' batch numbers: neighbours share a pool (data/pools.py)
 BatchT = TypeVar("BatchT")
 
 
@@ -107,7 +108,7 @@ class _Run(Generic[BatchT]):
         return {**figures, "norm": norm.item(), "rate": rate}
 
     def _forward(self, index: int) -> tuple[Tensor, dict[str, float]]:
-        number = index * self.accelerator.num_processes + self.accelerator.process_index
+        number = index + PROCESS_STRIDE * self.accelerator.process_index
         torch.manual_seed(self.schedule.seed * 1_000_003 + number)
         return self.step_pass(self.lesson.batch(number))
 
@@ -153,17 +154,17 @@ def run(lesson: Lesson[BatchT], schedule: Schedule, folder: Path) -> snapshot.Pr
     teaching = _Run(lesson, schedule, folder)
     progress = teaching.progress
     shown = tqdm(total=schedule.steps, initial=progress.step, desc=folder.name, unit="step", disable=None)
-    while progress.step < schedule.steps:
+    while not progress.is_finished:
         began = time.monotonic()
         figures = teaching.step()
         progress.seconds += time.monotonic() - began
         teaching.report(figures)
         shown.update()
         shown.set_postfix_str(f"loss {figures['loss']:.3f}")
-        is_last = progress.step == schedule.steps
-        if is_last or (schedule.judge_steps and progress.step % schedule.judge_steps == 0):
+        progress.is_finished = progress.step >= schedule.steps
+        if progress.is_finished or (schedule.judge_steps and progress.step % schedule.judge_steps == 0):
             teaching.judge()
-        if is_last or progress.step % schedule.snapshot_steps == 0:
+        if progress.is_finished or progress.step % schedule.snapshot_steps == 0:
             teaching.save()
     shown.close()
     lesson.model.eval()

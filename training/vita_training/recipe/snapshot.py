@@ -28,22 +28,20 @@ class Progress:
     step: int = 0  # steps done
     seconds: float = 0.0  # spent on them
     skipped: int = 0  # steps left out for a gradient that was not finite
+    is_finished: bool = False
     frozen: dict[str, str] = field(default_factory=dict[str, str])  # digests at the run's start
 
 
 def save(
     path: Path, progress: Progress, model: nn.Module, trained: tuple[str, ...], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Replace the snapshot at once: a kill leaves the last whole one."""
+    """Replace the snapshot at once: a kill leaves the last whole one. A finished run needs no optimizer's state."""
     tensors = {f"{MODEL}{name}": t for name, t in model.state_dict().items() if is_within(name, trained)}
-    for index, state in _states(optimizer).items():
+    for index, state in _states(optimizer).items() if not progress.is_finished else ():
         tensors |= {f"{OPTIMIZER}{index}.{name}": value for name, value in state.items()}
     draft = path.with_suffix(".draft")
-    save_file(
-        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
-        draft,
-        {"progress": json.dumps(progress.__dict__)},
-    )
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(stored, draft, {"progress": json.dumps(progress.__dict__)})
     os.replace(draft, path)
 
 
@@ -55,9 +53,7 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
     """
     if not path.exists():
         return Progress()
-    with safe_open(path, "pt") as stored:
-        progress = Progress(**json.loads(stored.metadata()["progress"]))
-        tensors = {name: cast(Tensor, stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+    progress, tensors = _read(path)
     weights = {n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)}
     expected = {name for name in model.state_dict() if is_within(name, trained)}
     if weights.keys() != expected:
@@ -71,6 +67,28 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
             states.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return progress
+
+
+def load_part(path: Path, part: str, module: nn.Module) -> None:
+    """Fill `module`, which was `part` of the model of a finished run, with what that run trained of it.
+
+    Raises:
+        ValueError: there is no such run, it is not finished, or its part is no part of `module`.
+    """
+    progress, tensors = _read(path) if path.exists() else (Progress(), {})
+    if not progress.is_finished:
+        raise ValueError(f"{path}: no finished run")
+    prefix = f"{MODEL}{part}."
+    weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    unexpected = module.load_state_dict(weights, strict=False).unexpected_keys
+    if unexpected:
+        raise ValueError(f"{path}: {', '.join(unexpected[:4])} of another model")
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    with safe_open(path, "pt") as stored:
+        progress = Progress(**json.loads(stored.metadata()["progress"]))
+        return progress, {name: cast(Tensor, stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
 
 
 def _states(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:

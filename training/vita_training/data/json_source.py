@@ -1,0 +1,138 @@
+"""Sets in the original's JSON format, read and written.
+
+A list of objects: `set` (whose folder holds the media), `id`, `conversations` of `{"from": "human" or "gpt",
+"value": …}`, and where there are any `image` and `video` (a name or a list), `audio` (names under the folder's
+`audio/`), `inserted_id` and `end_tag`. Ours, all optional: speakers "system" and "tool", `kind`, `said` (of each
+clip), `things` (of each picture) and `video_things` (of each frame of each video).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from vita15.config import SPEECH_IN_HZ
+from vita_training.data.sample import Clip, Picture, Sample, Source, Speaker, Thing, Utterance, Video
+
+FRAME_MS = 1000  # of a written video: one frame a second (docs/model.md, 1.5)
+
+Item = dict[str, Any]  # one object of the file, not yet checked
+
+
+class JsonSource:
+    """A set read from a file; its media are opened when a sample is used."""
+
+    def __init__(self, file: Path, folders: Mapping[str, Path] | None = None) -> None:
+        """Read the list.
+
+        Args:
+            file: the JSON file.
+            folders: where the media of each `set` lie; a set that is not named has them beside the file.
+
+        Raises:
+            ValueError: an object is not of this format; the message names the file, the object and the field.
+        """
+        items = cast(list[Item], json.loads(file.read_text(encoding="utf-8")))
+        self._samples = [_sample(item, folders or {}, file) for item in items]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._samples[index]
+
+
+def write_json(source: Source, count: int, file: Path) -> None:
+    """Write the first `count` samples of a set, media beside the file."""
+    (file.parent / "audio").mkdir(parents=True, exist_ok=True)
+    items = [_item(source[index], file.parent) for index in range(count)]
+    file.write_text(json.dumps(items, ensure_ascii=False), encoding="utf-8")
+
+
+def _sample(item: Item, folders: Mapping[str, Path], file: Path) -> Sample:
+    try:
+        folder = folders.get(item["set"], file.parent)
+        things = [tuple(Thing(**thing) for thing in shown) for shown in item.get("things", [])]
+        films = [tuple(tuple(Thing(**t) for t in frame) for frame in film) for film in item.get("video_things", [])]
+        images, videos, clips = (_names(item.get(key, [])) for key in ("image", "video", "audio"))
+        return Sample(
+            id=str(item["id"]),
+            set=item["set"],
+            conversations=tuple(_utterance(turn) for turn in item["conversations"]),
+            pictures=tuple(Picture(folder / n, t) for n, t in zip(images, _filled(things, images), strict=True)),
+            videos=tuple(Video(folder / n, t) for n, t in zip(videos, _filled(films, videos), strict=True)),
+            audio=tuple(
+                Clip(folder / "audio" / n, s) for n, s in zip(clips, item.get("said") or [""] * len(clips), strict=True)
+            ),
+            inserted_id=item.get("inserted_id"),
+            end_tag=item.get("end_tag", True),
+            kind=item.get("kind", ""),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: sample {item.get('id', '?')!r}: {type(error).__name__} {error}") from error
+
+
+def _utterance(turn: Mapping[str, str]) -> Utterance:
+    speaker = turn["from"]
+    if speaker not in get_args(Speaker):
+        raise ValueError(f"from: {speaker!r} is none of {', '.join(get_args(Speaker))}")
+    return Utterance(cast(Speaker, speaker), turn["value"])
+
+
+def _names(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _filled(given: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
+    """What is known of each medium: nothing, if the key is absent."""
+    return given or [()] * len(names)
+
+
+def _item(sample: Sample, folder: Path) -> Item:
+    images = [_write_picture(p, folder, f"{sample.id}-{i}.png") for i, p in enumerate(sample.pictures)]
+    videos = [_write_video(v, folder, f"{sample.id}-{i}.webp") for i, v in enumerate(sample.videos)]
+    clips = [_write_clip(c, folder, f"{sample.id}-{i}.wav") for i, c in enumerate(sample.audio)]
+    present = {
+        "image": images,
+        "video": videos,
+        "audio": clips,
+        "said": [clip.text for clip in sample.audio],
+        "things": [[asdict(thing) for thing in picture.things] for picture in sample.pictures],
+        "video_things": [[[asdict(t) for t in frame] for frame in video.things] for video in sample.videos],
+        "kind": sample.kind,
+    }
+    item: Item = {"set": sample.set, "id": sample.id, **{key: value for key, value in present.items() if value}}
+    item["conversations"] = [{"from": turn.speaker, "value": turn.value} for turn in sample.conversations]
+    if sample.inserted_id is not None:
+        item["inserted_id"] = sample.inserted_id
+    return item if sample.end_tag else item | {"end_tag": False}
+
+
+def _write_picture(picture: Picture, folder: Path, name: str) -> str:
+    pixels = Image.open(picture.pixels) if isinstance(picture.pixels, Path) else picture.pixels
+    pixels.save(folder / name)
+    return name
+
+
+def _write_video(video: Video, folder: Path, name: str) -> str:
+    if isinstance(video.frames, Path):
+        (folder / name).write_bytes(video.frames.read_bytes())
+    else:
+        first, *rest = video.frames
+        first.save(folder / name, save_all=True, append_images=rest, duration=FRAME_MS, lossless=True)
+    return name
+
+
+def _write_clip(clip: Clip, folder: Path, name: str) -> str:
+    if isinstance(clip.samples, Path):
+        (folder / "audio" / name).write_bytes(clip.samples.read_bytes())
+    else:
+        soundfile.write(folder / "audio" / name, np.asarray(clip.samples), SPEECH_IN_HZ, subtype="PCM_16")
+    return name

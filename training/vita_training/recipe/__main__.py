@@ -1,0 +1,70 @@
+"""Teach one stage: `python -m vita_training.recipe 1.3 --config tiny --data world --folder .vita/training/tiny`.
+
+It goes on from the last snapshot, starts from the stages before it in the same folder, and does nothing if it is
+finished. Under `torchrun` it is data-parallel.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from vita15.tokenizer import Tokenizer
+from vita_training.recipe.configuration import can_compile, load_config, prepare_tokenizer
+from vita_training.recipe.sets import WORLD
+from vita_training.recipe.stages import STAGES
+from vita_training.recipe.teach import Setting, teach
+
+DEFAULT_FOLDER = Path(".vita/training/tiny")
+
+
+def main() -> None:
+    """Run the command."""
+    options = _parser().parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    stage = STAGES[options.stage]
+    tokenizer = Tokenizer.from_file(options.tokenizer or prepare_tokenizer(options.folder))
+    config = load_config(options.config, tokenizer)
+    setting = Setting(
+        config=config,
+        tokenizer=tokenizer,
+        folder=options.folder,
+        data=options.data,
+        seed=options.seed,
+        batch_length=options.batch_length,
+        is_compiled=options.compile if options.compile is not None else config.name == "tiny" and can_compile(),
+        is_checkpointed=options.checkpoint_gradients,
+        dtype=getattr(torch, options.dtype),
+    )
+    schedule = replace(stage.schedule, accumulation=options.accumulation)
+    schedule = replace(schedule, steps=options.steps) if options.steps else schedule.shortened(options.share)
+    done = teach(stage, setting, schedule)
+    print(f"stage {stage.name}: {done.step} steps in {done.seconds / 60:.1f} min, {done.skipped} left out")
+
+
+def _parser() -> argparse.ArgumentParser:
+    titles = "; ".join(f"{stage.name} {stage.title}" for stage in STAGES.values())
+    parser = argparse.ArgumentParser(prog="vita_training.recipe", description=__doc__)
+    parser.add_argument("stage", choices=sorted(STAGES), help=f"one of {titles}")
+    parser.add_argument("--config", default="tiny", help="tiny, vita-1.5, or a JSON file of a configuration")
+    parser.add_argument("--data", default=WORLD, help="world, a folder of <set>.json, or one file for all sets")
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of the run, with a folder for each stage")
+    parser.add_argument("--tokenizer", type=Path, help="tokenizer.json; otherwise the small world's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=0, help="in place of the table's")
+    parser.add_argument("--share", type=float, default=1.0, help="of the table's steps")
+    parser.add_argument("--batch-length", type=int, default=0, help="positions, tiles or frames a batch")
+    parser.add_argument("--accumulation", type=int, default=1, help="batches a step")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile; tiny: where it can")
+    parser.add_argument("--checkpoint-gradients", action="store_true", help="slower, in less memory")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it likes")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Two side lessons, thrown away afterwards: what is seen and heard should look like its words.
+
+An embedding of a picture should resemble the words for the colour, shape and place in its cell, and the embeddings of
+speech, read by CTC, the words that were said. The language model then needs no separate way of matching each word with
+each sight and sound: without this lesson it stayed for a thousand steps at guessing which thing was meant
+(training/LOG.md).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vita15.tokenizer import Tokenizer
+from vita_training.recipe.assistant import Embedded
+from vita_training.world.things import COLOURS, PLACES, SHAPES
+
+EMPTY_WORDS = ("at", "on", "in", "the")  # say nothing about where a place is
+SHARPNESS = 8.0  # of the cosines, at the start
+
+
+class Alignment(nn.Module):
+    """Compares embeddings with rows of the text table, by cosine. Classes of speech are tokens, 0 the blank."""
+
+    def __init__(self, tokenizer: Tokenizer, width: int) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+        # Of each label the tokens of its classes, a phrase's meaningful words together.
+        self._labels = [[self._meaningful(phrase) for phrase in kinds] for kinds in (COLOURS, SHAPES, PLACES)]
+        self.blank = nn.Parameter(torch.randn(1, width))
+        self.sharpness = nn.Parameter(torch.full((2,), SHARPNESS))  # of pictures, of speech
+
+    def forward(self, embedded: Embedded, table: Tensor) -> dict[str, Tensor]:
+        """The losses of a batch, by name; `table` is the text's, (vocab, width)."""
+        losses: dict[str, Tensor] = {}
+        if embedded.seen is not None and embedded.labels is not None:
+            losses["sights"] = self.picture_loss(embedded.seen, embedded.labels, table)
+        if embedded.heard is not None and embedded.counts is not None:
+            losses["words"] = self.speech_loss(embedded.heard, embedded.counts, embedded.said, table)
+        return losses
+
+    def picture_loss(self, embeddings: Tensor, labels: Tensor, table: Tensor) -> Tensor:
+        """Cross-entropy of the words in each cell: embeddings (n, width), labels (n, 3) with 0 for nothing."""
+        loss = embeddings.new_zeros((), dtype=torch.float32)
+        for phrases, target in zip(self._labels, labels.unbind(-1), strict=True):
+            is_shown = target > 0
+            if bool(is_shown.any()):
+                words = torch.stack([table[ids].float().mean(0) for ids in phrases])
+                logits = self.sharpness[0] * _cosines(embeddings[is_shown], words)
+                loss = loss + functional.cross_entropy(logits, target[is_shown] - 1)
+        return loss
+
+    def speech_loss(self, embeddings: Tensor, counts: Tensor, said: list[str], table: Tensor) -> Tensor:
+        """CTC of what is said in each clip, nothing for noise: embeddings (B, T, width)."""
+        logits = self.sharpness[1] * _cosines(embeddings, torch.cat([self.blank, table]))
+        targets = [[token + 1 for token in spoken_ids(self._tokenizer, text)] for text in said]
+        return ctc(logits, counts, targets)
+
+    def _meaningful(self, phrase: str) -> list[int]:
+        words = [word for word in phrase.split() if word not in EMPTY_WORDS]
+        return [token for word in words for token in self._tokenizer.encode(f" {word}")]
+
+
+def ctc(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
+    """CTC over (B, T, classes), blank 0, a clip's loss divided by its target's length."""
+    return functional.ctc_loss(
+        logits.float().log_softmax(-1).transpose(0, 1),
+        torch.tensor([unit for target in targets for unit in target], dtype=torch.long),
+        lengths.cpu(),
+        torch.tensor([len(target) for target in targets]),
+        zero_infinity=True,
+    )
+
+
+def spoken_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Tokens of the words of a text, its punctuation left out."""
+    return tokenizer.encode("".join(letter for letter in text if letter.isalnum() or letter in " '"))
+
+
+def _cosines(rows: Tensor, words: Tensor) -> Tensor:
+    return functional.normalize(rows.float(), dim=-1) @ functional.normalize(words.float(), dim=-1).t()

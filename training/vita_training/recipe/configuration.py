@@ -1,0 +1,74 @@
+"""Which model is trained: a named configuration or a file, and its vocabulary."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from vita15.config import CONFIGS, VitaConfig, component_config
+from vita15.tokenizer import Tokenizer
+
+TINY_PROMPT_COUNT = 8  # vectors before a clip that is to be transcribed
+TINY_TURN_END_HIDDEN = 96
+VOCABULARY_STEP = 256  # tables are padded to a multiple of it
+
+
+def load_config(name: str, tokenizer: Tokenizer) -> VitaConfig:
+    """Return a configuration, its tables large enough for the vocabulary.
+
+    Args:
+        name: one of CONFIGS, or a JSON file: `name`, and any components that differ from the full model's.
+        tokenizer: the vocabulary.
+
+    Raises:
+        ValueError: the vocabulary is larger than the configuration's tables.
+    """
+    if name == "tiny":
+        return _trained_tiny(CONFIGS["tiny"], tokenizer)
+    config = CONFIGS[name] if name in CONFIGS else _read(Path(name))
+    if tokenizer.vocab_size > config.llm.vocab:
+        raise ValueError(f"{name}: tables of {config.llm.vocab} rows, a vocabulary of {tokenizer.vocab_size}")
+    return config
+
+
+def prepare_tokenizer(folder: Path) -> Path:
+    """Return the small world's tokenizer in the run's folder, made there if it is not."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        from vita_training.world.tokenizer import make_tokenizer  # slow to import: it lists all that may be said
+
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")  # two lanes may begin at once
+        make_tokenizer().save(str(draft))
+        draft.replace(path)
+    return path
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds a C++ compiler."""
+    return shutil.which("g++") is not None or shutil.which("clang++") is not None
+
+
+def _trained_tiny(config: VitaConfig, tokenizer: Tokenizer) -> VitaConfig:
+    vocab = -(-tokenizer.vocab_size // VOCABULARY_STEP) * VOCABULARY_STEP
+    speech = replace(config.speech_encoder, prompt_count=TINY_PROMPT_COUNT, turn_end_hidden=TINY_TURN_END_HIDDEN)
+    return replace(
+        config,
+        speech_encoder=speech,
+        llm=replace(config.llm, vocab=vocab),
+        speech_decoder=replace(config.speech_decoder, text_vocab=vocab),
+    )
+
+
+def _read(path: Path) -> VitaConfig:
+    values = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+    known = {field.name for field in dataclasses.fields(VitaConfig)}
+    if not values.keys() <= known or "name" not in values:
+        raise ValueError(f"{path}: fields {', '.join(sorted(values))}; known: {', '.join(sorted(known))}")
+    parts = {name: component_config(name, given) for name, given in values.items() if name != "name"}
+    return VitaConfig(values["name"], **cast(Any, parts))

@@ -1,0 +1,84 @@
+"""Stage 0.1, the tiny model's stand-in for InternViT's own training: the tower learns what things are and where.
+
+Of the features of each cell, four linear heads must tell the colour, the shape, the place and the size of the thing
+that is gathered in it (vita_training.data.media). The heads are then thrown away.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vita_training.data.media import LABEL_SIZES, NOTHING, Sight, see_picture, see_video
+from vita_training.data.pools import Mixture
+from vita_training.recipe.assistant import Assistant
+from vita_training.recipe.rows import DETAILED_SHARE
+
+BATCH_TILES = 48
+LABELS = ("colour", "shape", "place")
+RADIUS_WEIGHT = 10.0  # radii differ by hundredths of a side
+SHOWN_WEIGHT = 9.0  # added where something is shown: such cells are ten times fewer
+
+
+class LabelledTower(nn.Module):
+    """The assistant with the heads of this stage."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        super().__init__()
+        self.assistant = assistant
+        width = 4 * assistant.config.vision_encoder.hidden
+        self.heads = nn.ModuleList(nn.Linear(width, size) for size in (*LABEL_SIZES, 1))
+
+
+@dataclass
+class SeeingLesson:
+    """A batch is what is seen, about BATCH_TILES tiles of it."""
+
+    model: LabelledTower
+    rates: Mapping[str, float]
+    mixture: Mixture
+    seed: int
+    development: Sequence[Sight] = ()
+    batch_tiles: int = BATCH_TILES
+
+    def batch(self, number: int) -> list[Sight]:
+        """See `Lesson`."""
+        rng = random.Random(f"{self.seed}/{number}")
+        seen: list[Sight] = []
+        while sum(len(sight.tiles) for sight in seen) < self.batch_tiles:
+            seen += self._draw(rng)
+        return seen
+
+    def loss(self, batch: Sequence[Sight]) -> tuple[Tensor, dict[str, float]]:
+        """See `Lesson`."""
+        model = self.model
+        device = model.assistant.device
+        features = model.assistant.vision.features(torch.cat([sight.tiles for sight in batch]).to(device))
+        logits = [head(features.flatten(0, 1)).float() for head in model.heads]
+        labels = torch.cat([s.labels for s in batch if s.labels is not None]).to(device)
+        radii = torch.cat([s.radii for s in batch if s.radii is not None]).to(device)
+        is_shown = labels[:, 0] != NOTHING
+        distance = (logits[-1][:, 0] - radii).abs()[is_shown].sum() / is_shown.sum().clamp_min(1)
+        loss = RADIUS_WEIGHT * distance
+        figures = {"radius": distance.item()}
+        for name, each, target in zip(LABELS, logits, labels.unbind(-1), strict=False):
+            losses = functional.cross_entropy(each, target, reduction="none")
+            loss = loss + (losses * (1 + SHOWN_WEIGHT * is_shown)).mean()
+            figures[name] = (each.argmax(-1) == target)[is_shown].float().mean().item()
+        return loss, figures
+
+    def judge(self) -> dict[str, float]:
+        """See `Lesson`."""
+        return self.loss(self.development)[1] if self.development else {}
+
+    def _draw(self, rng: random.Random) -> list[Sight]:
+        _, sample = self.mixture.draw(rng)
+        config = self.model.assistant.config.vision_encoder
+        seen = [see_picture(p, config, is_detailed=rng.random() < DETAILED_SHARE) for p in sample.pictures]
+        seen += [see_video(video, config) for video in sample.videos]
+        return [sight for sight in seen if sight.labels is not None]

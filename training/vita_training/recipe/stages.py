@@ -1,0 +1,170 @@
+"""The recipe: one row a stage. What trains (all else is frozen), on which shares of which sets, how fast and how long.
+
+1.1 to 2.2 and 3.1, 3.2 are the paper's; sizes of steps are ours where it is silent. 0.1 and 0.2 stand in for the ready
+tower and the ready language model that it starts from, and 2.3 is ours. Two rates stand in each row: `tiny`'s, found by
+trial, and the published scripts' for the full model (their batches are 512 and 256, by accumulation and `torchrun`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from vita_training.recipe.schedule import Schedule
+from vita_training.recipe.sets import SetName
+
+Teaches = Literal["seeing", "answering", "hearing", "turn ends"]
+
+TOWER, PROJECTOR, LLM = "vision.tower", "vision.projector", "llm"
+ADAPTER, PROMPT, TURN_END = "speech.adapter", "speech.prompt", "speech.turn_end"
+ENCODER = ("speech.subsampling", "speech.input", "speech.blocks", "speech.after_norm")
+NORMALISATION = ("speech.mean", "speech.inverse_deviation")  # set from the data, not by gradients
+
+
+class Rate(NamedTuple):
+    """Peak learning rates of a part."""
+
+    tiny: float
+    full: float
+
+
+class Share(NamedTuple):
+    """How much of a set is used."""
+
+    of: SetName
+    share: float
+    is_transcribed: bool = False  # clips are written down, behind the vectors for transcription
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A row."""
+
+    name: str
+    title: str
+    teaches: Teaches
+    after: tuple[str, ...]  # the stages whose weights it starts from; what those started from is included
+    trains: Mapping[str, Rate]  # parts of the Assistant
+    sets: tuple[Share, ...]
+    schedule: Schedule  # tiny's
+    batch_length: int  # tiny's: positions, tiles or feature frames a step
+    head_rate: float = 2e-3  # of what is thrown away after the stage
+    has_states: bool = False  # a head classifies the state, too
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            name="0.1",
+            title="vision tower: what things are and where (stands in for InternViT)",
+            teaches="seeing",
+            after=(),
+            trains={TOWER: Rate(1.5e-3, 1e-4)},
+            sets=(Share("captions", 1.0),),
+            schedule=Schedule(steps=3000, betas=(0.9, 0.98), weight_decay=0.02),
+            batch_length=48,
+        ),
+        Stage(
+            name="0.2",
+            title="language model: typed conversations (stands in for Qwen2)",
+            teaches="answering",
+            after=(),
+            trains={LLM: Rate(1e-3, 2e-5)},
+            sets=(Share("talks", 1.0),),
+            schedule=Schedule(steps=1200),
+            batch_length=2000,
+        ),
+        Stage(
+            name="1.1",
+            title="vision alignment",
+            teaches="answering",
+            after=("0.1", "0.2"),
+            trains={PROJECTOR: Rate(2e-3, 5e-4)},
+            sets=(Share("captions", 0.2),),
+            schedule=Schedule(steps=300),
+            batch_length=2000,
+        ),
+        Stage(
+            name="1.2",
+            title="vision understanding",
+            teaches="answering",
+            after=("1.1",),
+            trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
+            sets=(Share("captions", 1.0),),
+            schedule=Schedule(steps=1200),
+            batch_length=2000,
+        ),
+        Stage(
+            name="1.3",
+            title="vision instruction tuning",
+            teaches="answering",
+            after=("1.2",),
+            trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
+            sets=(Share("questions", 1.0), Share("captions", 0.2)),
+            schedule=Schedule(steps=4500),
+            batch_length=2000,
+        ),
+        Stage(
+            name="2.1a",
+            title="speech encoder: CTC",
+            teaches="hearing",
+            after=(),
+            trains={part: Rate(1.2e-3, 1e-4) for part in (*ENCODER, *NORMALISATION)},
+            sets=(Share("transcripts", 1.0),),
+            schedule=Schedule(steps=6000, betas=(0.9, 0.98), weight_decay=0.01),
+            batch_length=8000,
+        ),
+        Stage(
+            name="2.1b",
+            title="speech adapter: transcription by the frozen language model",
+            teaches="answering",
+            after=("1.3", "2.1a"),
+            trains={ADAPTER: Rate(2e-3, 5e-4), PROMPT: Rate(2e-3, 5e-4)},
+            sets=(Share("transcripts", 1.0, is_transcribed=True),),
+            schedule=Schedule(steps=800),
+            batch_length=2000,
+        ),
+        Stage(
+            name="2.2",
+            title="audio instruction tuning",
+            teaches="answering",
+            after=("2.1b",),
+            # The paper trains the encoder as well, the published script freezes it; so do we.
+            trains={
+                PROJECTOR: Rate(6e-4, 1e-5),
+                ADAPTER: Rate(6e-4, 1e-5),
+                PROMPT: Rate(6e-4, 1e-5),
+                LLM: Rate(6e-4, 1e-5),
+            },
+            # The first set is 4 % of captions and 20 % of questions, half of them spoken, and noise. Transcription goes
+            # on (ours): the adapter moves, and the vectors for transcription would no longer fit it.
+            sets=(Share("speech_and_noise", 1.0), Share("transcripts", 0.25, is_transcribed=True)),
+            schedule=Schedule(steps=4500),
+            batch_length=2000,
+            has_states=True,
+        ),
+        Stage(
+            name="2.3",
+            title="end of turn (ours)",
+            teaches="turn ends",
+            after=("2.1a",),
+            trains={TURN_END: Rate(2e-3, 5e-4)},
+            sets=(Share("turn_ends", 1.0),),
+            schedule=Schedule(steps=1000),
+            batch_length=8000,
+        ),
+    )
+}
+
+
+def starts_from(stage: Stage) -> list[Stage]:
+    """The stages whose weights a stage starts from, in the order of the table."""
+    needed: set[str] = set()
+    waiting = list(stage.after)
+    while waiting:
+        name = waiting.pop()
+        needed.add(name)
+        waiting += STAGES[name].after
+    return [each for name, each in STAGES.items() if name in needed]

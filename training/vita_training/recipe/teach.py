@@ -1,0 +1,155 @@
+"""A stage's row made a lesson, and taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vita15.config import VitaConfig
+from vita15.tokenizer import Tokenizer
+from vita_training.data.pools import Mixture, Part, Pools
+from vita_training.recipe import snapshot
+from vita_training.recipe.alignment import Alignment
+from vita_training.recipe.answering import AnsweringLesson, RowMaker, TaughtAssistant
+from vita_training.recipe.assistant import Assistant
+from vita_training.recipe.hearing import HearingLesson, Listener, draw_sound
+from vita_training.recipe.loop import SNAPSHOT, Lesson, run
+from vita_training.recipe.rows import Splicer
+from vita_training.recipe.schedule import Schedule
+from vita_training.recipe.seeing import LabelledTower, SeeingLesson
+from vita_training.recipe.sets import DEVELOPMENT_SEED, WORLD, open_sets
+from vita_training.recipe.stages import Stage, starts_from
+from vita_training.recipe.turn_ends import TurnEndLesson, draw_pause
+
+PART = "assistant"  # of every lesson's model
+JUDGED_BATCHES = 12  # of development data
+FULL_LENGTHS = {"seeing": 8, "answering": 6200, "hearing": 10_000, "turn ends": 10_000}  # positions: the original's
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a stage is taught to and with."""
+
+    config: VitaConfig
+    tokenizer: Tokenizer
+    folder: Path  # of the run; each stage has a folder of its own in it
+    data: str = WORLD
+    seed: int = 0
+    batch_length: int = 0  # in place of the table's; 0: as the table says
+    is_compiled: bool = False
+    is_checkpointed: bool = False  # gradients: slower, in less memory
+    dtype: torch.dtype = torch.float32  # of the weights
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether the numbers found for the tiny model hold."""
+        return self.config.name == "tiny"
+
+
+def teach(stage: Stage, setting: Setting, schedule: Schedule) -> snapshot.Progress:
+    """Run a stage from where it is.
+
+    Raises:
+        ValueError: a stage that it starts from is not finished in this folder.
+    """
+    return run(lesson_of(stage, setting), replace(schedule, seed=setting.seed), setting.folder / stage.name)
+
+
+def load_assistant(setting: Setting, after: list[Stage]) -> Assistant:
+    """The assistant as the stages in `after` left it; what none of them trained is drawn by the seed."""
+    torch.manual_seed(setting.seed)
+    assistant = Assistant(setting.config, attention="eager" if setting.is_tiny else "sdpa")
+    for parameter in assistant.parameters():
+        parameter.data = parameter.data.to(setting.dtype)
+    for stage in after:
+        snapshot.load_part(setting.folder / stage.name / SNAPSHOT, PART, assistant)
+    return assistant
+
+
+def lesson_of(stage: Stage, setting: Setting) -> Lesson[Any]:
+    """Build the lesson of a stage."""
+    assistant = load_assistant(setting, starts_from(stage))
+    if setting.is_compiled and stage.teaches == "answering":
+        assistant.compile_layers()
+    if setting.is_checkpointed:
+        assistant.checkpoint_gradients()
+    return _BUILDERS[stage.teaches](stage, setting, assistant)
+
+
+def _seeing(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any]:
+    model, mixture = LabelledTower(assistant), _mixture(stage, setting)
+    length = _length(stage, setting)
+    lesson = SeeingLesson(model, _rates(stage, setting, "heads"), mixture, setting.seed, batch_tiles=length)
+    if setting.data == WORLD:
+        judging = SeeingLesson(model, {}, _mixture(stage, setting, DEVELOPMENT_SEED), DEVELOPMENT_SEED)
+        lesson.development = [sight for number in range(JUDGED_BATCHES) for sight in judging.batch(number)]
+    return lesson
+
+
+def _answering(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any]:
+    splicer = Splicer(setting.tokenizer, setting.config)
+    transcribed = frozenset(index for index, share in enumerate(stage.sets) if share.is_transcribed)
+    # Side lessons: only the small world says what its pictures show and its clips say.
+    alignment = Alignment(setting.tokenizer, setting.config.llm.hidden) if setting.data == WORLD else None
+    length = _length(stage, setting)
+    lesson = AnsweringLesson(
+        TaughtAssistant(assistant, alignment, has_states=stage.has_states),
+        _rates(stage, setting, "alignment", "states"),
+        RowMaker(_mixture(stage, setting), splicer, transcribed).pools(length, setting.seed),
+    )
+    if setting.data == WORLD:
+        maker = RowMaker(_mixture(stage, setting, DEVELOPMENT_SEED), splicer, transcribed)
+        pools = maker.pools(length, DEVELOPMENT_SEED)
+        lesson.development = [pools.batch(number) for number in range(JUDGED_BATCHES)]
+    return lesson
+
+
+def _hearing(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any]:
+    pools = _sound_pools(stage, setting)
+    model = Listener(assistant, setting.tokenizer.vocab_size)
+    lesson = HearingLesson(model, _rates(stage, setting, "letters", "words"), pools, setting.tokenizer)
+    if setting.data == WORLD:
+        judging = _sound_pools(stage, setting, DEVELOPMENT_SEED)
+        lesson.development = [sound for number in range(JUDGED_BATCHES) for sound in judging.batch(number)]
+    return lesson
+
+
+def _sound_pools(stage: Stage, setting: Setting, seed: int | None = None) -> Pools[Any]:
+    draw = partial(draw_sound, _mixture(stage, setting, seed))
+    length = _length(stage, setting)
+    return Pools(draw, lambda sound: len(sound.samples) // 160, batch_length=length, seed=seed or setting.seed)
+
+
+def _turn_ends(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any]:
+    def pools(seed: int | None = None) -> Pools[Any]:
+        draw = partial(draw_pause, _mixture(stage, setting, seed))
+        length = _length(stage, setting)
+        return Pools(draw, lambda p: len(p.sound.samples) // 160, batch_length=length, seed=seed or setting.seed)
+
+    lesson = TurnEndLesson(TaughtAssistant(assistant), _rates(stage, setting), pools())
+    if setting.data == WORLD:
+        judging = pools(DEVELOPMENT_SEED)
+        lesson.development = [pause for number in range(JUDGED_BATCHES) for pause in judging.batch(number)]
+    return lesson
+
+
+_BUILDERS = {"seeing": _seeing, "answering": _answering, "hearing": _hearing, "turn ends": _turn_ends}
+
+
+def _mixture(stage: Stage, setting: Setting, seed: int | None = None) -> Mixture:
+    opened = open_sets(setting.data, setting.seed if seed is None else seed)
+    return Mixture([Part(opened(share.of), share.share) for share in stage.sets])
+
+
+def _rates(stage: Stage, setting: Setting, *thrown_away: str) -> Mapping[str, float]:
+    rates = {f"{PART}.{part}": rate.tiny if setting.is_tiny else rate.full for part, rate in stage.trains.items()}
+    return rates | dict.fromkeys(thrown_away, stage.head_rate)
+
+
+def _length(stage: Stage, setting: Setting) -> int:
+    return setting.batch_length or (stage.batch_length if setting.is_tiny else FULL_LENGTHS[stage.teaches])
