@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -38,7 +37,6 @@ from vita_replay.player import MESSAGE_BYTES, Player, opening_of, script_of
 from vita_replay.report import Played
 from vita_replay.tape import ReplayTape, replayed
 
-VAD_THREADS = 2
 READY_S = 20.0  # for components that have just begun to listen
 LEAVE_S = 2.0  # for the conversation to see that its client has gone
 OWNER = "replay"
@@ -51,7 +49,6 @@ class Rig:
     bundle: Bundle
     components: ConnectedComponents
     outages: Outages
-    threads: ThreadPoolExecutor
 
 
 @asynccontextmanager
@@ -66,8 +63,7 @@ async def rig(bundle: Bundle, endpoints: dict[str, Sequence[str]]) -> AsyncGener
     async with connect(endpoints) as components:
         await components.wait_ready(READY_S)
         outages = Outages(asyncio.get_running_loop().time, components.unready, components.silent_s)
-        with ThreadPoolExecutor(VAD_THREADS, thread_name_prefix="vad") as threads:
-            yield Rig(bundle, components, outages, threads)
+        yield Rig(bundle, components, outages)
 
 
 def check(bundle: Bundle) -> None:
@@ -122,7 +118,7 @@ def _surroundings(one: Rig, session: Session) -> Surroundings:
         components=one.components,
         outages=one.outages,
         policy=policy_of(one.bundle),
-        new_voice_activity=lambda: SileroVoiceActivity(one.threads),
+        new_voice_activity=SileroVoiceActivity,
         new_id=lambda kind: f"{kind}_{secrets.token_hex(12)}",
         draw_seed=lambda: secrets.randbits(31),
         heard_before=lambda session_id: heard if session_id == session.session_id else None,

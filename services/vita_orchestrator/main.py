@@ -8,7 +8,6 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -41,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 SERVICE = "vita.conversation.v1.ConversationService"
 WATCH_S = 1.0  # as often as the endpoints are pinged
-VAD_THREADS = 2  # 0.13 ms a frame: one thread carries 200 microphones
 MAX_MESSAGE_BYTES = 16 * 2**20  # a picture of 8 MiB and its envelope, with room
 
 
@@ -97,14 +95,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         store = RedisStore(settings.redis_url)
         stack.push_async_callback(store.close)
         components = await stack.enter_async_context(connect(settings.endpoints()))
-        threads = stack.enter_context(ThreadPoolExecutor(VAD_THREADS, thread_name_prefix="vad"))
         policy = settings.policy()
         surroundings = Surroundings(
             components=components,
             # The event loop's clock, because deadlines are set by it.
             outages=Outages(asyncio.get_running_loop().time, components.unready, components.silent_s),
             policy=policy,
-            new_voice_activity=partial(SileroVoiceActivity, threads, []),
+            new_voice_activity=partial(SileroVoiceActivity, []),
             new_id=lambda kind: f"{kind}_{secrets.token_hex(12)}",
             draw_seed=lambda: secrets.randbits(31),
         )

