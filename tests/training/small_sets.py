@@ -1,0 +1,67 @@
+"""Sets of a few samples in the JSON format: the small world's pictures, and noise in the place of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from vita_training.data.json_source import write_json
+from vita_training.data.sample import AUDIO, IMAGE, Clip, Sample, Source, Utterance
+from vita_training.world.sources import captions, questions, text_only
+
+TEXTS = ("Hello.", "What color is the star?", "Stop.", "How many are there?")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A set that is a list."""
+
+    samples: Sequence[Sample]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+def clip(index: int, seconds: float = 1.0) -> Clip:
+    """Noise that is said to say something."""
+    noise = np.random.default_rng(index).standard_normal(int(16_000 * seconds) + 400 * index)
+    return Clip((noise * 3000).astype(np.int16), TEXTS[index % len(TEXTS)])
+
+
+def heard(index: int, answer: str, kind: str) -> Sample:
+    """One clip and an answer to it."""
+    turns = [Utterance("human", AUDIO), *([Utterance("gpt", answer)] if answer else [])]
+    return Sample(f"{kind}-{index}", "heard", tuple(turns), audio=(clip(index),), kind=kind)
+
+
+def spoken(index: int) -> Sample:
+    """A spoken question about a picture, and noise after its answer."""
+    seen = captions()[index]
+    while not seen.pictures:
+        index += 100
+        seen = captions()[index]
+    turns = (Utterance("human", f"{IMAGE}\n{AUDIO}\n"), Utterance("gpt", "It is red."))
+    noise = (Utterance("human", AUDIO), Utterance("gpt", ""))
+    clips = (clip(index), Clip(clip(index + 1).samples))
+    return Sample(f"spoken-{index}", "heard", (*turns, *noise), seen.pictures, (), clips, 1, True, "colour noise")
+
+
+def write_sets(folder: Path, count: int = 6) -> Path:
+    """Write every set that the recipe names; return the folder."""
+    sets: dict[str, Source] = {
+        "captions": captions(),
+        "questions": questions(),
+        "talks": text_only(),
+        "transcripts": Listed([heard(i, TEXTS[i % len(TEXTS)], "transcript") for i in range(count)]),
+        "speech_and_noise": Listed([spoken(i) for i in range(count)]),
+        "turn_ends": Listed([heard(i, "", "finished" if i % 2 else "unfinished") for i in range(count)]),
+    }
+    for name, source in sets.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(source, count, folder / f"{name}.json")
+    return folder
