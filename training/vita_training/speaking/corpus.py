@@ -1,36 +1,50 @@
-"""The spoken corpus: every clause once, made in a minute and never stored."""
+"""Clauses spoken by the one voice."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
-from vita15.config import SAMPLES_PER_CODE
-from vita_training.speaking.sentences import clauses
-from vita_training.speaking.voice import Utterance, Voice
+from vita15.config import SAMPLES_PER_CODE, SPEECH_OUT_HZ
+from vita_training.speaking.voice import SpokenClause, Voice
+
+Sound = npt.NDArray[np.float32]  # (S,) in [-1, 1] at 24 kHz
+GAP_S = 0.1  # silence between clauses
 
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Spoken clauses."""
-
-    train: tuple[Utterance, ...]
-    held_out: tuple[Utterance, ...]
+def speak_all(voice: Voice, clauses: Sequence[str]) -> list[SpokenClause]:
+    """Speak clauses one after another; the same every time."""
+    return [voice.speak(clause) for clause in tqdm(clauses, "speaking", unit="clause", disable=None, leave=False)]
 
 
-def speak_corpus() -> Corpus:
-    """Speak all clauses; the same every time."""
-    voice = Voice()
-    texts = clauses()
-    train = tuple(voice.speak(text) for text in tqdm(texts.train, "speaking", disable=None))
-    return Corpus(train, tuple(voice.speak(text) for text in texts.held_out))
+def speak_for(voice: Voice, clauses: Sequence[str], seconds: float, seed: int = 0) -> Tensor:
+    """Speak clauses in random order until `seconds` are full or all are spoken, with gaps between.
+
+    Returns:
+        (S,) float32 at 24 kHz; a gap longer than `seconds` at most.
+    """
+    gap, room = np.zeros(int(GAP_S * SPEECH_OUT_HZ), np.float32), int(seconds * SPEECH_OUT_HZ)
+    sounds: list[Sound] = []
+    shown = tqdm(total=int(seconds), desc="speaking", unit="s", disable=None, leave=False)
+    for clause in random.Random(seed).sample(clauses, len(clauses)):
+        if room <= 0:
+            break
+        sounds += [voice.speak(clause).samples, gap]
+        spent = len(sounds[-2]) + len(gap)
+        shown.update(round(spent / SPEECH_OUT_HZ))
+        room -= spent
+    shown.close()
+    return torch.from_numpy(np.concatenate(sounds))
 
 
-def whole_codes(utterance: Utterance, lead_samples: int = 0) -> Tensor:
+def on_the_grid(spoken: SpokenClause, lead_samples: int = 0) -> Tensor:
     """The sound as (S,) float32, silence before and after so that S is a multiple of 600."""
-    missing = -(len(utterance.samples) + lead_samples) % SAMPLES_PER_CODE
-    return torch.from_numpy(np.pad(utterance.samples, (lead_samples, missing)))
+    sound = torch.from_numpy(spoken.samples)
+    return F.pad(sound, (lead_samples, -(len(sound) + lead_samples) % SAMPLES_PER_CODE))

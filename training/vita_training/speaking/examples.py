@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -14,15 +15,16 @@ from torch.nn.utils.rnn import pad_sequence
 from vita15.config import SAMPLES_PER_CODE, SPEECH_OUT_HZ
 from vita15.speech_decoder import SpecialIds
 from vita15.tokenizer import Tokenizer
-from vita_training.speaking.codec_encoder import CodecEncoder, nearest
-from vita_training.speaking.corpus import whole_codes
-from vita_training.speaking.sentences import words
-from vita_training.speaking.voice import Utterance
+from vita_training.data.pools import Pools
+from vita_training.speaking.clauses import words
+from vita_training.speaking.codec import Codec
+from vita_training.speaking.corpus import on_the_grid
+from vita_training.speaking.voice import SpokenClause
 
 IGNORED = -100  # cross entropy's word for "no target here"
-RARE = 80  # a clause with a word of fewer occurrences is seen `RARE_REPEATS` times as often
-RARE_REPEATS = 16
-POOL_BATCHES = 12  # batches sorted by length together, so that little is padding
+COMMON = 160  # examples with a word: rarer ones are drawn more often,
+RARE_REPEATS = 16  # though at most so many times as often
+BATCH_LENGTH = 3000  # positions of text and codes a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,25 @@ class Batch:
     spoken: Tensor  # (B, T + 1, 2) int64
     word: Tensor  # (B, T + 1) int64, IGNORED where padded
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-def collate(examples: list[Example], special: SpecialIds) -> Batch:
+
+def pools(examples: Sequence[Example], subframes: int, seed: int) -> Pools[Example]:
+    """Draw batches of like length; clauses with rare words come more often."""
+    counts = Counter(word for example in examples for word in set(example.word.tolist()))
+    rarest = (min(counts[word] for word in set(example.word.tolist())) for example in examples)
+    weights = list(accumulate(min(RARE_REPEATS, max(1.0, COMMON / count)) for count in rarest))
+    return Pools(
+        lambda rng: rng.choices(examples, cum_weights=weights)[0],
+        lambda example: len(example.word) + 1 + subframes * len(example.tokens),
+        batch_length=BATCH_LENGTH,
+        seed=seed,
+    )
+
+
+def collate(examples: Sequence[Example], special: SpecialIds) -> Batch:
     """Pad examples into a batch."""
 
     def pad(rows: list[Tensor], value: int) -> Tensor:
@@ -64,36 +83,20 @@ def collate(examples: list[Example], special: SpecialIds) -> Batch:
     )
 
 
-def batches(examples: list[Example], size: int, special: SpecialIds, rng: random.Random) -> Iterator[Batch]:
-    """Draw batches of similar lengths, without end; clauses with rare words come more often."""
-    counts: dict[int, int] = {}
-    for example in examples:
-        for word in set(example.word.tolist()):
-            counts[word] = counts.get(word, 0) + 1
-    weights = [RARE_REPEATS if min(counts[w] for w in e.word.tolist()) < RARE else 1 for e in examples]
-    while True:
-        pool = sorted(rng.choices(examples, weights, k=size * POOL_BATCHES), key=lambda e: len(e.codes))
-        groups = [pool[i : i + size] for i in range(0, len(pool), size)]
-        rng.shuffle(groups)
-        for group in groups:
-            yield collate(group, special)
-
-
 class ExampleMaker:
-    """Turns utterances into examples with a frozen codec."""
+    """Turns spoken clauses into examples with a frozen codec."""
 
-    def __init__(self, encoder: CodecEncoder, codebook: Tensor, tokenizer: Tokenizer, vocabulary: list[str]) -> None:
-        self.encoder, self.codebook, self.tokenizer = encoder, codebook, tokenizer
+    def __init__(self, codec: Codec, tokenizer: Tokenizer, vocabulary: Sequence[str]) -> None:
+        self.codec, self.tokenizer = codec, tokenizer
         self.word_index = {word: i for i, word in enumerate(vocabulary)}
 
-    @torch.no_grad()
-    def make(self, utterance: Utterance, lead_samples: int = 0) -> Example:
-        """Encode an utterance, shifted by `lead_samples` of silence against the grid of codes."""
-        codes = nearest(self.encoder(whole_codes(utterance, lead_samples)[None])[0], self.codebook)
-        tokens = self.tokenizer.encode(utterance.text)
-        starts = utterance.word_starts
+    def make(self, clause: SpokenClause, lead_samples: int = 0) -> Example:
+        """Encode a clause, shifted by `lead_samples` of silence against the grid of codes."""
+        codes = self.codec.codes(on_the_grid(clause, lead_samples)[None])[0]
+        tokens = self.tokenizer.encode(clause.text)
+        starts = clause.word_starts
         spans = self._token_spans(tokens, [at for at, _ in starts])
-        spellings = [words(utterance.text[at:])[0] for at, _ in starts]
+        spellings = [words(clause.text[at:])[0] for at, _ in starts]
         lead_s = lead_samples / SPEECH_OUT_HZ
         code_s = SAMPLES_PER_CODE / SPEECH_OUT_HZ
         times = [s + lead_s for _, s in starts]

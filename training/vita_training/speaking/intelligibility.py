@@ -19,7 +19,7 @@ import pocketsphinx
 import soxr
 
 from vita15.config import SPEECH_OUT_HZ
-from vita_training.speaking.sentences import words
+from vita_training.speaking.clauses import words
 
 RECOGNISER_HZ = 16_000
 LEVEL = 0.6  # of full scale: the recogniser's level that suits it

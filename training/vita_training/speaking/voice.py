@@ -50,7 +50,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class SpokenClause:
     """A spoken clause."""
 
     text: str
@@ -88,7 +88,7 @@ class Voice:
         self._callback = _Callback(self._receive)  # kept: the library holds only its address
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def speak(self, text: str) -> Utterance:
+    def speak(self, text: str) -> SpokenClause:
         """Speak a clause, cutting the silence around it to `LEAD_MS` and `TAIL_MS`."""
         self._blocks, self._words = [], []
         encoded = text.encode()
@@ -101,7 +101,7 @@ class Voice:
         samples = soxr.resample(sound[start:end], self._rate_hz, SPEECH_OUT_HZ).astype(np.float32)
         duration_s = len(samples) / SPEECH_OUT_HZ
         heard = [(position, max(0.0, at_s - offset_s)) for position, at_s in self._words]
-        return Utterance(text, samples, word_starts(text, heard, duration_s))
+        return SpokenClause(text, samples, word_starts(text, heard, duration_s))
 
     def _receive(self, samples: _Samples, count: int, events: _Events) -> int:
         if count > 0 and samples:

@@ -1,0 +1,104 @@
+"""Stage 3.1: the codec (encoder, codebook, decoder) learns the voice.
+
+First an autoencoder without quantisation; after `QUANTISE_AFTER` batches the codebook is laid by k-means and followed
+from then on. A share of each batch bypasses it, so that the encoder keeps a direct gradient. The losses compare
+spectra: no adversary, so a voice that is clear and somewhat hoarse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vita15.config import SAMPLES_PER_CODE, CodecConfig
+from vita_training.recipe.schedule import Schedule
+from vita_training.speaking.clauses import Clauses
+from vita_training.speaking.codec import Codec, nearest
+from vita_training.speaking.corpus import speak_all, speak_for
+from vita_training.speaking.measures import resynthesis
+from vita_training.speaking.spectra import spectral_loss
+from vita_training.speaking.voice import SpokenClause, Voice
+
+SCHEDULE = Schedule(
+    steps=6_000,
+    warmup_share=0.02,
+    floor=0.04,
+    clip=5.0,
+    betas=(0.8, 0.99),  # HiFi-GAN's
+    weight_decay=0.01,
+    judge_steps=500,
+)
+PEAK_RATE = 1.2e-3
+BATCH = 12
+CROP_CODES = 36  # 0.9 s; longer crops cost more than they teach
+SPOKEN_S = 80 * 60  # of the voice to draw crops from; 350 MB
+QUANTISE_SHARE = 0.1  # of the steps: from then on through the codebook
+BYPASS = 0.15  # of the batch, once quantised
+COMMITMENT = 0.5
+KMEANS_BATCHES = 30
+JUDGED = 40  # development clauses
+
+
+class CodecLesson:
+    """Teaches crops of speech to come back through the codes. A batch is sound, (BATCH, CROP_CODES × 600)."""
+
+    def __init__(
+        self, model: Codec, speech: Tensor, development: Sequence[SpokenClause], *, steps: int, seed: int
+    ) -> None:
+        """Take a fresh codec, (S,) float32 speech at 24 kHz, clauses to judge by, and the steps of the schedule."""
+        self.model, self._speech, self._development, self._seed = model, speech, development, seed
+        self._quantise_at = round(QUANTISE_SHARE * steps)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """See `Lesson`."""
+        return {"encoder": PEAK_RATE, "decoder": PEAK_RATE, "means": 0.0}
+
+    def batch(self, number: int) -> Tensor:
+        """See `Lesson`."""
+        noise = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
+        length = CROP_CODES * SAMPLES_PER_CODE
+        starts = torch.randint(len(self._speech) - length, (BATCH,), generator=noise)
+        return torch.stack([self._speech[start : start + length] for start in starts.tolist()])
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """See `Lesson`."""
+        sound = batch.to(self.model.codebook.device)
+        vectors, commitment = self._quantised(self.model.encoder(sound))
+        loss, mel = spectral_loss(self.model.decoder.generate(vectors.transpose(1, 2)), sound)
+        self.model.means.batches += 1
+        return loss + COMMITMENT * commitment, {"mel": mel.item(), "commitment": commitment.item()}
+
+    def judge(self) -> dict[str, float]:
+        """See `Lesson`: mel distance, STOI and use of codes on development clauses."""
+        return resynthesis(self.model, self._development)
+
+    def _quantised(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Put codebook rows in the place of most vectors (B, T, dim), with their gradients; and the commitment loss."""
+        means, codebook = self.model.means, self.model.codebook
+        if means.batches < self._quantise_at:
+            return vectors, vectors.new_zeros(())
+        if means.batches == self._quantise_at:
+            self._lay_codebook()
+        rows = nearest(vectors.detach(), codebook)
+        chosen = codebook[rows]
+        means.follow(vectors.detach().flatten(0, 1), rows.flatten(), codebook)
+        kept = (torch.rand(len(vectors), 1, 1, device=vectors.device) >= BYPASS).float()
+        return vectors + kept * (chosen - vectors).detach(), (vectors - chosen).square().mean()
+
+    @torch.no_grad()
+    def _lay_codebook(self) -> None:
+        device = self.model.codebook.device
+        crops = (self.batch(-1 - i) for i in range(KMEANS_BATCHES))
+        vectors = torch.cat([self.model.encoder(crop.to(device)).flatten(0, 1) for crop in crops])
+        self.model.means.start(vectors, self.model.codebook)
+
+
+def codec_lesson(config: CodecConfig, clauses: Clauses, *, steps: int = SCHEDULE.steps, seed: int = 0) -> CodecLesson:
+    """Speak the clauses and make the lesson, its weights drawn by the seed."""
+    voice = Voice()
+    speech = speak_for(voice, clauses.train, SPOKEN_S)
+    torch.manual_seed(seed)
+    return CodecLesson(Codec(config), speech, speak_all(voice, clauses.development[:JUDGED]), steps=steps, seed=seed)
