@@ -22,6 +22,7 @@ from vita15.speech_encoder import embedding_count
 from vita15.splicing import AFTER_PICTURES, IGNORED
 from vita15.tokenizer import Tokenizer
 from vita15.tool_format import response_text
+from vita15.transcription import around_clip
 from vita_training.data.media import Sight, Sound, hear, see_picture, see_video
 from vita_training.data.sample import AUDIO, IMAGE, VIDEO, Clip, Picture, Sample, Utterance, Video
 from vita_training.recipe.looking import Describer, Look
@@ -101,12 +102,12 @@ class Splicer:
         The mark before it is given, not taught: in stage 2.1b the language model is frozen and knows typed text only.
         """
         row, sound = Row(), hear(sample.audio[0])
-        row.add(self._template.turn("system", SYSTEM_PROMPT) + self._template.opening("user"))
+        before, behind = around_clip(self._tokenizer, SYSTEM_PROMPT)
+        row.add(before)
         row.prompts.append(row.reserve(self._config.speech_encoder.prompt_count))
         self._put_sound(row, sound)
-        row.add(self._template.closing() + self._template.opening("assistant"))
-        begin = len(row.ids)
-        row.add([self._tokenizer.special.speech])
+        row.add(behind)
+        begin = len(row.ids) - 1
         said = sound.text or sample.conversations[-1].value
         row.add([*self._tokenizer.encode(said), self._tokenizer.im_end], is_learnt=True)
         row.answers.append(Answer(begin, len(row.ids), "speech", "transcript"))
