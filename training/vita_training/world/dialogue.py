@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from vita_training.world.phrasing import Asker
 from vita_training.world.question import Question
-from vita_training.world.scene import Scene, sample_scene
+from vita_training.world.scene import Motion, Scene, sample_scene
 from vita_training.world.situation import Situation
 from vita_training.world.topics import (
     arithmetic,
@@ -70,8 +70,9 @@ def _about_scene(topic: Callable[[Asker, Scene], Question | None], *, is_still: 
     return ask
 
 
-def _about_motion(asker: Asker, situation: Situation) -> Question | None:
-    return movement.ask(asker, situation.motion) if situation.motion else None
+def _about_motion(topic: Callable[[Asker, Motion], Question]) -> Topic:
+    """Make a topic of one that looks at what moves."""
+    return lambda asker, situation: topic(asker, situation.motion) if situation.motion else None
 
 
 def _about_nothing(asker: Asker, situation: Situation) -> Question | None:
@@ -91,7 +92,8 @@ TOPICS: dict[str, Topic] = {
     "places": _about_scene(places.ask, is_still=True),
     "sizes": _about_scene(sizes.ask),
     "descriptions": _about_scene(descriptions.ask, is_still=True),
-    "movement": _about_motion,
+    "movement": _about_motion(movement.ask),
+    "video captions": _about_motion(movement.caption),
     "no picture": _about_nothing,
     "arithmetic": lambda asker, _: arithmetic.ask(asker),
     "counting": lambda asker, _: counting.ask(asker),
@@ -110,4 +112,4 @@ PICTURE: Mix = {
 }
 VIDEO: Mix = {"movement": 4.0, "colours": 0.5, "shapes": 0.5, "counts": 0.5, "presence": 0.5, "small talk": 0.2}
 CAPTION: Mix = {"descriptions": 1.0}
-VIDEO_CAPTION: Mix = {"movement": 1.0}
+VIDEO_CAPTION: Mix = {"video captions": 1.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -117,3 +118,8 @@ class Espeak:
 def espeak() -> Espeak:
     """Start the library in this process, once."""
     return Espeak()
+
+
+def speak_in_order(lines: Sequence[tuple[str, Voice]]) -> list[Spoken]:
+    """Speak texts: in a new process always the same samples; later the library remembers what it said before."""
+    return [espeak().speak(text, voice) for text, voice in lines]

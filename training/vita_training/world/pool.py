@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,13 @@ from tqdm import tqdm
 from vita_training.world import held_out
 from vita_training.world.asides import MURMURS, aside
 from vita_training.world.conversations import draw_dialogue
-from vita_training.world.espeak import Spoken, Voice, espeak
+from vita_training.world.espeak import Spoken, Voice, speak_in_order
 from vita_training.world.phrasing import Asker
 from vita_training.world.voices import sample_voice
 
 DEFAULT_FOLDER = Path(".vita/training/recordings")
 TAKES, HELD_OUT_TAKES = 14_000, 3_000
+LINES_A_PROCESS = 500
 ASIDE_SHARE, MURMUR_SHARE = 0.06, 0.01
 ASIDE, MURMUR = "aside", "murmur"  # meanings of takes that are no question
 _SAMPLES, _TAKES = "samples.npy", "takes.json"
@@ -128,20 +130,19 @@ def lines(seed: int, *, is_held_out: bool = False) -> Iterator[Line]:
 
 
 def record(count: int, seed: int = 1, *, is_held_out: bool = False, processes: int = 1) -> Recordings:
-    """Speak `count` lines."""
+    """Speak `count` lines, so many at a time in a process of their own: the samples depend on the seed alone."""
     wanted = list(itertools.islice(lines(seed, is_held_out=is_held_out), count))
-    progress = tqdm(total=count, desc="recording", disable=None)
+    batches = [
+        [(w.text, w.voice) for w in wanted[at : at + LINES_A_PROCESS]] for at in range(0, count, LINES_A_PROCESS)
+    ]
     spoken: list[Spoken] = []
-    if processes == 1:
-        for line in wanted:
-            spoken.append(_speak(line))
-            progress.update()
-    else:
-        with ProcessPoolExecutor(processes) as pool:
-            for each in pool.map(_speak, wanted, chunksize=100):
-                spoken.append(each)
-                progress.update()
-    progress.close()
+    with (
+        ProcessPoolExecutor(processes, get_context("spawn"), max_tasks_per_child=1) as workers,
+        tqdm(total=count, desc="recording", disable=None) as progress,
+    ):
+        for batch in workers.map(speak_in_order, batches):
+            spoken += batch
+            progress.update(len(batch))
     ends = np.cumsum([len(each.samples) for each in spoken]).tolist()
     takes = (Take(w.meaning, w.text, end, s.words) for w, s, end in zip(wanted, spoken, ends, strict=True))
     return Recordings(tuple(takes), np.concatenate([each.samples for each in spoken]))
@@ -153,10 +154,6 @@ def ensure(folder: Path = DEFAULT_FOLDER) -> None:
         target = pool_folder(folder, is_held_out=is_held_out)
         if not (target / _TAKES).exists():
             record(count, is_held_out=is_held_out, processes=os.cpu_count() or 1).save(target)
-
-
-def _speak(line: Line) -> Spoken:
-    return espeak().speak(line.text, line.voice)
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy.signal import oaconvolve
@@ -25,10 +27,16 @@ def noise_bank(rng: random.Random, count: int = 16) -> list[Samples]:
     return [coloured_noise(rng, NOISE_S * SPEECH_IN_HZ) for _ in range(count)]
 
 
+@cache
+def usual_noises() -> tuple[Samples, ...]:
+    """The bank that training uses, the same in every run."""
+    return tuple(noise_bank(random.Random(0)))
+
+
 def heard(
     samples: Samples,
     rng: random.Random,
-    noises: list[Samples],
+    noises: Sequence[Samples],
     ratio_db: float | None = None,
     trail_s: float | None = None,
 ) -> Samples:
@@ -59,7 +67,7 @@ def heard(
     return _clip(changed * np.float32(10 ** (rng.uniform(*LEVELS_DB) / 20)))
 
 
-def _noise(length: int, power: float, ratio_db: float, rng: random.Random, noises: list[Samples]) -> Samples:
+def _noise(length: int, power: float, ratio_db: float, rng: random.Random, noises: Sequence[Samples]) -> Samples:
     noise = rng.choice(noises)
     start = rng.randrange(len(noise))
     cut = noise[start : start + length] if start + length <= len(noise) else np.resize(np.roll(noise, -start), length)

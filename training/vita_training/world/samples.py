@@ -17,7 +17,6 @@ from vita_training.world.topics.tools import TOOLS
 from vita_training.world.typing import typed
 
 SQUARE_PX = TINY.vision_encoder.tile_px  # most pictures are one tile
-CUT_SHARE = 0.05  # of conversations, whose last answer is broken off
 
 
 @dataclass
@@ -57,16 +56,20 @@ def draft(dialogue: Dialogue, rng: random.Random, stage: SoundStage | None = Non
             made.audio.append(clip)
         made.say("human", shown + (typed(question.text, question.kind, rng) if clip is None else AUDIO))
         _answer(made, question)
-    if rng.random() < CUT_SHARE:
-        _break_off(made, rng)
     return made
+
+
+def break_off(made: Draft, rng: random.Random) -> None:
+    """Leave some words of the last answer: it was interrupted there, and does not teach to end."""
+    words = made.utterances[-1].value.split(" ")
+    made.utterances[-1] = Utterance("gpt", " ".join(words[: rng.randint(1, len(words))]))
+    made.end_tag = False
 
 
 def add_noise(made: Draft, rng: random.Random, stage: SoundStage) -> None:
     """End with a sound that is not for the assistant, which says nothing: the server forgets such a turn."""
     made.audio.append(stage.noise(rng))
     made.inserted_id = sum(utterance.speaker == "gpt" for utterance in made.utterances)
-    made.end_tag = True
     made.say("human", AUDIO)
     made.say("gpt", "")
     made.kinds.append("noise")
@@ -78,14 +81,6 @@ def _answer(made: Draft, question: Question) -> None:
         made.say("tool", question.result)
     made.say("gpt", question.answer)
     made.kinds.append(question.kind)
-
-
-def _break_off(made: Draft, rng: random.Random) -> None:
-    """Leave some words of the last answer: it was interrupted there, and does not teach to end."""
-    words = made.utterances[-1].value.split(" ")
-    kept = rng.randint(1, len(words))
-    made.utterances[-1] = Utterance("gpt", " ".join(words[:kept]))
-    made.end_tag = False
 
 
 def _show(made: Draft, view: View, rng: random.Random) -> str:

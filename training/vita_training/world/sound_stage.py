@@ -13,7 +13,7 @@ from vita15.config import SPEECH_IN_HZ
 from vita_training.data.sample import Clip
 from vita_training.world.patterns import is_whole
 from vita_training.world.pool import ASIDE, MURMUR, Recordings
-from vita_training.world.room import NOISE_S, heard, noise_bank
+from vita_training.world.room import NOISE_S, heard, usual_noises
 from vita_training.world.sounds import Samples, sample_sound
 
 # What noise is: speech to others, many voices at once, a murmur, or a sound that nobody says.
@@ -109,7 +109,7 @@ class SoundStage:
         """Noises to add, the same in every run."""
         rng = random.Random(0)
         babbles = (self._babble(rng, NOISE_S) for _ in range(BABBLES))
-        return [*noise_bank(rng), *(cast(Samples, babble / np.sqrt(np.mean(babble**2))) for babble in babbles)]
+        return [*usual_noises(), *(cast(Samples, babble / np.sqrt(np.mean(babble**2))) for babble in babbles)]
 
 
 def _faded(samples: Samples) -> Samples:

@@ -16,7 +16,7 @@ from vita_training.world import held_out
 from vita_training.world.conversations import draw_caption, draw_dialogue
 from vita_training.world.phrasing import Asker
 from vita_training.world.pool import DEFAULT_FOLDER, Recordings, pool_folder
-from vita_training.world.samples import Draft, add_noise, draft
+from vita_training.world.samples import Draft, add_noise, break_off, draft
 from vita_training.world.sound_stage import SoundStage
 
 VIDEO_SHARE = 0.15  # of captions
@@ -24,6 +24,7 @@ SPOKEN_SHARE = 0.5  # of the questions of stage 2.2 (paper: half of the text que
 NOISE_SHARE = 0.12  # of its conversations end in a sound that is no question
 BARE_NOISE_SHARE = 0.04  # of its samples are nothing but such a sound
 CAPTION_SHARE = 0.1  # of its samples
+CUT_SHARE = 0.05  # of conversations, whose last answer is broken off
 TOOLS_SHARE = 0.35  # of conversations without pictures, for stage 0.2
 # Any number could be drawn; these say how large the sets are for shares of them (20 % of the captions …).
 CAPTIONS, QUESTIONS, TALKS, TRANSCRIPTS, TURN_ENDS = 100_000, 400_000, 200_000, 200_000, 100_000
@@ -65,9 +66,7 @@ def captions(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
 def questions(seed: int = 0, *, is_held_out: bool = False, subject: str = "") -> WorldSource:
     """Typed conversations, most about a picture; `subject`: all about one of `conversations.SUBJECTS`."""
     name = f"questions-{subject}" if subject else "questions"
-    return WorldSource(
-        name, QUESTIONS, seed, is_held_out, lambda asker: draft(draw_dialogue(asker, subject), asker.rng)
-    )
+    return WorldSource(name, QUESTIONS, seed, is_held_out, lambda asker: _conversation(asker, subject))
 
 
 def spoken_questions(
@@ -93,7 +92,7 @@ def text_only(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
 
     def draw(asker: Asker) -> Draft:
         subject = "tools" if asker.rng.random() < TOOLS_SHARE else "talk"
-        return draft(draw_dialogue(asker, subject), asker.rng)
+        return _conversation(asker, subject)
 
     return WorldSource("talk", TALKS, seed, is_held_out, draw)
 
@@ -124,8 +123,11 @@ def speech_and_noise(seed: int = 0, *, recordings: Recordings, is_held_out: bool
         if kind < BARE_NOISE_SHARE + CAPTION_SHARE:
             return _caption(asker)
         made = draft(draw_dialogue(asker), rng, stage, SPOKEN_SHARE)
-        if made.end_tag and rng.random() < NOISE_SHARE:
+        ending = rng.random()
+        if ending < NOISE_SHARE:
             add_noise(made, rng, stage)
+        elif ending < NOISE_SHARE + CUT_SHARE:
+            break_off(made, rng)
         return made
 
     return WorldSource("speech", QUESTIONS, seed, is_held_out, draw)
@@ -161,6 +163,14 @@ def load_recordings(folder: Path = DEFAULT_FOLDER, *, is_held_out: bool = False)
 
 def _caption(asker: Asker) -> Draft:
     return draft(draw_caption(asker, VIDEO_SHARE), asker.rng)
+
+
+def _conversation(asker: Asker, subject: str) -> Draft:
+    """Draw a typed conversation; in training some are interrupted."""
+    made = draft(draw_dialogue(asker, subject), asker.rng)
+    if not asker.is_held_out and asker.rng.random() < CUT_SHARE:
+        break_off(made, asker.rng)
+    return made
 
 
 def _heard(clip: Clip, answer: str, kind: str) -> Draft:

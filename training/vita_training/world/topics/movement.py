@@ -49,10 +49,9 @@ _WAYS: dict[Direction, str] = {"left": "to the left", "right": "to the right", "
 def ask(asker: Asker, motion: Motion) -> Question:
     """Ask what moved, where to, or whether a shape moved."""
     mover = motion.frames[0][motion.mover]
-    whole = f"The {name(mover)} moved {_WAYS[motion.direction]}."
     kind = asker.rng.choice((MOVED, HAPPENED, WHERE_TO, DID_MOVE))
     if kind in (MOVED, HAPPENED):
-        return asker.ask(kind, whole, mover)
+        return asker.ask(kind, _whole(motion), mover)
     scene = Scene(motion.frames[0])
     shape = mover.shape
     if len(scene.with_shape(shape)) > 1 or (kind == DID_MOVE and asker.rng.random() < 0.5):
@@ -63,6 +62,11 @@ def ask(asker: Asker, motion: Motion) -> Question:
     return asker.ask(kind, _reply(shape, motion.direction, kind, is_mover=found == mover), found, shape=shape)
 
 
+def caption(asker: Asker, motion: Motion) -> Question:
+    """Ask for all that can be said of a video in a sentence."""
+    return asker.ask(HAPPENED, _whole(motion), motion.frames[0][motion.mover])
+
+
 def answers() -> Iterator[str]:
     """All that this topic says."""
     yield from (f"The {named} moved {way}." for named in NAMES for way in _WAYS.values())
@@ -70,6 +74,10 @@ def answers() -> Iterator[str]:
         for kind in (WHERE_TO, DID_MOVE):
             yield from (_reply(shape, direction, kind, is_mover=True) for direction in STEPS)
             yield _reply(shape, "up", kind, is_mover=False)
+
+
+def _whole(motion: Motion) -> str:
+    return f"The {name(motion.frames[0][motion.mover])} moved {_WAYS[motion.direction]}."
 
 
 def _reply(shape: str, direction: Direction, kind: Kind, *, is_mover: bool) -> str:
