@@ -38,8 +38,12 @@ down:  ## stop the stack that `make up` started
 demo: setup  ## hold a spoken conversation about a picture, show each stage's time, write the answers as WAV
 	@.venv/bin/vita demo
 
+tiny: setup  ## train the tiny model from nothing into .vita/training/tiny: 2.5 hours at most on 2 cores, resumable
+	.venv/bin/python -m vita_training.recipe.tiny
+	.venv/bin/python -m vita_training.recipe.export --out .vita/training/tiny/checkpoint
+
 bench: setup  ## what streaming is worth on a real stack, then what the plumbing costs; alone on 2 cores, 10 minutes at most
 	.venv/bin/python -m vita_evaluation.latency.bench --own-stack --pairs 2
 	.venv/bin/python -m vita_evaluation.plumbing.bench --write
 
-.PHONY: help setup fmt check test test-slow protos lock up down demo bench
+.PHONY: help setup fmt check test test-slow protos lock up down demo tiny bench

@@ -69,6 +69,14 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
     return progress
 
 
+def read_progress(path: Path) -> Progress:
+    """How far the run of a snapshot is; not begun, if there is none."""
+    if not path.exists():
+        return Progress()
+    with safe_open(path, "pt") as stored:
+        return Progress(**json.loads(stored.metadata()["progress"]))
+
+
 def load_part(path: Path, part: str, module: nn.Module) -> None:
     """Fill `module`, which was `part` of the model of a finished run, with what that run trained of it.
 
@@ -87,8 +95,7 @@ def load_part(path: Path, part: str, module: nn.Module) -> None:
 
 def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
     with safe_open(path, "pt") as stored:
-        progress = Progress(**json.loads(stored.metadata()["progress"]))
-        return progress, {name: cast(Tensor, stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
+        return read_progress(path), {name: cast(Tensor, stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
 
 
 def _states(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
