@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from vita_training.world.held_out import is_remark_held_out
+
 MURMURS = ("Mm-hmm.", "Uh-huh.", "Hmm.", "Ah.", "Oh.", "Mmm.", "Uh.", "Ha ha ha.", "Ouch.", "Oops.")
 _WHO = (
     *("my brother", "my sister", "our teacher", "the neighbor", "my friend", "the doctor", "she", "he", "they", "we"),
@@ -24,8 +26,14 @@ _TO_THEM = (
 _BEFORE = ("", "I think ", "I heard that ", "you know, ", "well, ", "actually ", "and then ", "but ")
 
 
-def aside(rng: random.Random) -> str:
+def aside(rng: random.Random, *, is_held_out: bool = False) -> str:
     """Draw what one person tells another."""
+    while is_remark_held_out(remark := _remark(rng)) != is_held_out:
+        pass
+    return remark
+
+
+def _remark(rng: random.Random) -> str:
     if rng.random() < 0.5:
         said = f"{rng.choice(_BEFORE)}{rng.choice(_WHO)} {rng.choice(_DID)}."
     else:

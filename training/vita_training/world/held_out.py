@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 
-FRAMED_SHARE = 8  # one in so many pairs of a frame and a core
+ONE_IN = 8  # pairs of a frame and a core, and remarks, that are held out
 CORES = frozenset(
     [
         "what color does the {shape} have",
@@ -44,9 +44,14 @@ WORDS_PER_MINUTE = (156, 168)  # inclusive; learnt speeds lie on both sides
 SEED = 1_000_003  # added to a set's seed, so that its pictures and conversations are others
 
 
+def is_remark_held_out(remark: str) -> bool:
+    """Decide over what people say to each other, which evaluation must hear for the first time too."""
+    return zlib.crc32(remark.encode()) % ONE_IN == 0
+
+
 def is_wording_held_out(frame: str, core: str, *, is_bare: bool) -> bool:
     """Decide over a core in a frame; `is_bare`: the frame adds nothing, and only whole cores are held out."""
     if core in CORES:
         return True
     wording = re.sub(r"[^a-z_{} ]", "", frame.format(core).lower())  # a comma makes no other wording
-    return not is_bare and zlib.crc32(wording.encode()) % FRAMED_SHARE == 0
+    return not is_bare and zlib.crc32(wording.encode()) % ONE_IN == 0

@@ -119,7 +119,7 @@ def lines(seed: int, *, is_held_out: bool = False) -> Iterator[Line]:
     while True:
         draw = rng.random()
         if draw < ASIDE_SHARE:
-            said = [(ASIDE, aside(rng))]
+            said = [(ASIDE, aside(rng, is_held_out=is_held_out))]
         elif draw < ASIDE_SHARE + MURMUR_SHARE:
             said = [(MURMUR, rng.choice(MURMURS))]
         else:

@@ -41,9 +41,9 @@ class SoundStage:
         """Hear somebody ask the assistant anything."""
         return self.take(rng.choice(self.recordings.questions), rng)
 
-    def any_speech(self, rng: random.Random) -> Clip:
-        """Hear somebody say anything, to whomever."""
-        return self.take(rng.randrange(len(self.recordings.takes)), rng)
+    def any_aside(self, rng: random.Random) -> Clip | None:
+        """Hear people talk to each other; None if nobody was recorded doing so."""
+        return self.question(ASIDE, rng)
 
     def take(self, index: int, rng: random.Random) -> Clip:
         """Hear one take."""

@@ -24,6 +24,7 @@ SPOKEN_SHARE = 0.5  # of the questions of stage 2.2 (paper: half of the text que
 NOISE_SHARE = 0.12  # of its conversations end in a sound that is no question
 BARE_NOISE_SHARE = 0.04  # of its samples are nothing but such a sound
 CAPTION_SHARE = 0.1  # of its samples
+ASIDE_SHARE = 0.1  # of transcripts, where they have any
 CUT_SHARE = 0.05  # of conversations, whose last answer is broken off
 TOOLS_SHARE = 0.35  # of conversations without pictures, for stage 0.2
 # Any number could be drawn; these say how large the sets are for shares of them (20 % of the captions …).
@@ -98,13 +99,27 @@ def text_only(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
 
 
 def transcripts(
-    seed: int = 0, *, recordings: Recordings, is_held_out: bool = False, ratio_db: float | None = None
+    seed: int = 0,
+    *,
+    recordings: Recordings,
+    is_held_out: bool = False,
+    ratio_db: float | None = None,
+    has_asides: bool = False,
 ) -> WorldSource:
-    """Speech, and what is said; `ratio_db` of speech to noise is drawn if None, `math.inf` is clean."""
+    """Speech, and what is said.
+
+    Args:
+        seed: of the set.
+        recordings: what is heard.
+        is_held_out: draw other takes than training does; give it the held-out recordings.
+        ratio_db: of speech to noise: drawn if None, `math.inf` is clean.
+        has_asides: people talk to each other too, in words that the language model does not know.
+    """
     stage = SoundStage(recordings, ratio_db)
 
     def draw(asker: Asker) -> Draft:
-        clip = stage.any_question(asker.rng) if is_held_out else stage.any_speech(asker.rng)
+        is_aside = has_asides and asker.rng.random() < ASIDE_SHARE
+        clip = (stage.any_aside(asker.rng) if is_aside else None) or stage.any_question(asker.rng)
         return _heard(clip, clip.text, "transcript")
 
     return WorldSource("transcripts", TRANSCRIPTS, seed, is_held_out, draw)
