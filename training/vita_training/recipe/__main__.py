@@ -17,6 +17,7 @@ from vita_training.recipe.configuration import can_compile, load_config, prepare
 from vita_training.recipe.sets import WORLD
 from vita_training.recipe.stages import STAGES
 from vita_training.recipe.teach import Setting, teach
+from vita_training.speaking.stages import SPEAKING_SCHEDULES, teach_speaking
 
 DEFAULT_FOLDER = Path(".vita/training/tiny")
 
@@ -26,7 +27,6 @@ def main() -> None:
     options = _parser().parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    stage = STAGES[options.stage]
     tokenizer = Tokenizer.from_file(options.tokenizer or prepare_tokenizer(options.folder))
     config = load_config(options.config, tokenizer)
     setting = Setting(
@@ -40,16 +40,22 @@ def main() -> None:
         is_checkpointed=options.checkpoint_gradients,
         dtype=getattr(torch, options.dtype),
     )
-    schedule = replace(stage.schedule, accumulation=options.accumulation)
+    speaks = options.stage in SPEAKING_SCHEDULES
+    schedule = SPEAKING_SCHEDULES[options.stage] if speaks else STAGES[options.stage].schedule
+    schedule = replace(schedule, accumulation=options.accumulation)
     schedule = replace(schedule, steps=options.steps) if options.steps else schedule.shortened(options.share)
-    done = teach(stage, setting, schedule)
-    print(f"stage {stage.name}: {done.step} steps in {done.seconds / 60:.1f} min, {done.skipped} left out")
+    if speaks:
+        done = teach_speaking(options.stage, setting, schedule)
+    else:
+        done = teach(STAGES[options.stage], setting, schedule)
+    print(f"stage {options.stage}: {done.step} steps in {done.seconds / 60:.1f} min, {done.skipped} left out")
 
 
 def _parser() -> argparse.ArgumentParser:
     titles = "; ".join(f"{stage.name} {stage.title}" for stage in STAGES.values())
+    titles += "; 3.1 codec; 3.2 speech decoder"
     parser = argparse.ArgumentParser(prog="vita_training.recipe", description=__doc__)
-    parser.add_argument("stage", choices=sorted(STAGES), help=f"one of {titles}")
+    parser.add_argument("stage", choices=sorted({**STAGES, **SPEAKING_SCHEDULES}), help=f"one of {titles}")
     parser.add_argument("--config", default="tiny", help="tiny, vita-1.5, or a JSON file of a configuration")
     parser.add_argument("--data", default=WORLD, help="world, a folder of <set>.json, or one file for all sets")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of the run, with a folder for each stage")

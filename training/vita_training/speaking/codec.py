@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, distributed, nn
 
 from vita15.codec import CodecDecoder, ConvNextBlock
 from vita15.config import SAMPLES_PER_CODE, CodecConfig
-from vita_training.recipe.snapshot import MODEL
+from vita_training.recipe.snapshot import load_part
 from vita_training.speaking.spectra import MEL_BINS, log_mel
 
 HOP, FFT = SAMPLES_PER_CODE // 2, 1200  # samples, of the mel front end
@@ -119,13 +118,11 @@ def load_codec(snapshot: Path, config: CodecConfig) -> Codec:
     """Load what stage 3.1 left, frozen.
 
     Raises:
-        RuntimeError: the snapshot is of another configuration.
+        ValueError: the run is not finished, or of another configuration.
     """
-    with safe_open(snapshot, "pt") as stored:
-        names = [name for name in stored.keys() if name.startswith(MODEL)]  # noqa: SIM118 (no mapping)
-        weights: dict[str, Tensor] = {name.removeprefix(MODEL): stored.get_tensor(name) for name in names}
     codec = Codec(config)
-    codec.load_state_dict(weights)
+    for name, part in codec.named_children():
+        load_part(snapshot, name, part)
     return codec.requires_grad_(False).eval()
 
 
