@@ -57,10 +57,11 @@ class SoundStage:
         index = self.recordings.draw({"aside": ASIDE, "murmur": MURMUR}.get(kind, ""), rng)
         return self._heard(sample_sound(rng) if index is None else self._samples(index), rng)
 
-    def turn_end(self, rng: random.Random) -> tuple[Clip, bool]:
+    def turn_end(self, rng: random.Random, pause_s: tuple[float, float] = TURN_END_TRAIL_S) -> tuple[Clip, bool]:
         """Hear a question to its end, or the same voice stop in the middle of one; and whether it is finished.
 
-        Half are unfinished. A question whose every beginning could stand alone ("Hello.") is never cut.
+        Behind it is a pause of `pause_s`, drawn between the two. Half are unfinished. A question whose every beginning
+        could stand alone ("Hello.") is never cut.
         """
         index = rng.choice(self.recordings.questions)
         samples, text = self._samples(index), self.recordings.takes[index].text
@@ -71,8 +72,8 @@ class SoundStage:
                 cuts = self._cuts(index)
             character, sample = rng.choice(cuts)
             text = self.recordings.takes[index].text[:character].strip()
-            return self._paused(_faded(self._samples(index)[:sample]), rng, text), False
-        return self._paused(samples, rng, text), True
+            return self._paused(_faded(self._samples(index)[:sample]), rng, text, pause_s), False
+        return self._paused(samples, rng, text, pause_s), True
 
     def _cuts(self, index: int) -> list[tuple[int, int]]:
         """Starts of words (character, sample) before which a take is unfinished."""
@@ -83,9 +84,9 @@ class SoundStage:
             if sample > SPEECH_IN_HZ // 8 and not is_whole(take.text[:character])
         ]
 
-    def _paused(self, samples: Samples, rng: random.Random, text: str) -> Clip:
-        """Hear a clip, and then silence for as long as the end of a turn is judged after."""
-        pause = np.zeros(int(rng.uniform(*TURN_END_TRAIL_S) * SPEECH_IN_HZ), np.float32)
+    def _paused(self, samples: Samples, rng: random.Random, text: str, pause_s: tuple[float, float]) -> Clip:
+        """Hear a clip, and then silence."""
+        pause = np.zeros(int(rng.uniform(*pause_s) * SPEECH_IN_HZ), np.float32)
         return self._heard(np.concatenate([samples, pause]), rng, text, trail_s=0.0)
 
     def _heard(self, samples: Samples, rng: random.Random, text: str = "", trail_s: float | None = None) -> Clip:

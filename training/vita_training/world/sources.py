@@ -2,6 +2,10 @@
 
 Held-out twins (`is_held_out`) draw other pictures, put questions in wordings that training never meets, and are spoken
 by other voices at other speeds (vita_training.world.held_out).
+
+How a sample comes about: `things` and `scene` say what there is, `painting` shows it; `phrasing` words a question that a
+topic asks (`topics/`), `dialogue` and `conversations` put questions in a row; `espeak` and `voices` spoke them once into
+the `pool`, and `sound_stage` lets them be heard in a `room`; `samples` lays all of it out.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from vita_training.world.conversations import draw_caption, draw_dialogue
 from vita_training.world.phrasing import Asker
 from vita_training.world.pool import DEFAULT_FOLDER, Recordings, pool_folder
 from vita_training.world.samples import Draft, add_noise, break_off, draft
-from vita_training.world.sound_stage import SoundStage
+from vita_training.world.sound_stage import TURN_END_TRAIL_S, SoundStage
 
 VIDEO_SHARE = 0.15  # of captions
 SPOKEN_SHARE = 0.5  # of the questions of stage 2.2 (paper: half of the text questions)
@@ -160,12 +164,18 @@ def noises(seed: int = 0, *, recordings: Recordings, is_held_out: bool = False) 
     return WorldSource("noises", TRANSCRIPTS, seed, is_held_out, draw)
 
 
-def turn_ends(seed: int = 0, *, recordings: Recordings, is_held_out: bool = False) -> WorldSource:
+def turn_ends(
+    seed: int = 0,
+    *,
+    recordings: Recordings,
+    is_held_out: bool = False,
+    pause_s: tuple[float, float] = TURN_END_TRAIL_S,
+) -> WorldSource:
     """Sentences and then a pause; `kind` is "finished" or "unfinished"."""
     stage = SoundStage(recordings)
 
     def draw(asker: Asker) -> Draft:
-        clip, is_finished = stage.turn_end(asker.rng)
+        clip, is_finished = stage.turn_end(asker.rng, pause_s)
         return _heard(clip, "", "finished" if is_finished else "unfinished")
 
     return WorldSource("turn-ends", TURN_ENDS, seed, is_held_out, draw)
