@@ -3,9 +3,9 @@
 Held-out twins (`is_held_out`) draw other pictures, put questions in wordings that training never meets, and are spoken
 by other voices at other speeds (vita_training.world.held_out).
 
-How a sample comes about: `things` and `scene` say what there is, `painting` shows it; `phrasing` words a question that a
-topic asks (`topics/`), `dialogue` and `conversations` put questions in a row; `espeak` and `voices` spoke them once into
-the `pool`, and `sound_stage` lets them be heard in a `room`; `samples` lays all of it out.
+How a sample comes about: `things` and `scene` say what there is, `painting` shows it; `phrasing` words a question that
+a topic asks (`topics/`), `dialogue` and `conversations` put questions in a row; `espeak` and `voices` spoke them once
+into the `pool`, and `sound_stage` lets them be heard in a `room`; `samples` lays all of it out.
 """
 
 from __future__ import annotations
