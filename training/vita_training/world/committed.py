@@ -1,79 +1,77 @@
 """Makes the committed material: the held-out set of spoken questions, and the pictures and questions in examples/.
 
-`python -m vita_training.world.committed`. Pictures come from seeds that training never draws from, voices are those
-that training never hears.
+`python -m vita_training.world.committed`, after `python -m vita_training.world.pool`. Pictures come from seeds that
+training never draws from, voices and wordings are those that training never meets.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import math
 import random
-import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
+from PIL import Image
 
 from vita15.config import SPEECH_IN_HZ
-from vita_training.world.language import WORDINGS, ask
-from vita_training.world.pictures import draw
-from vita_training.world.scenes import Scene, Thing, sample_scene
+from vita_training.data.sample import Sample, Thing
+from vita_training.world import held_out
+from vita_training.world.espeak import Voice
+from vita_training.world.painting import paint, sample_look
+from vita_training.world.pool import DEFAULT_FOLDER
 from vita_training.world.sounds import cough
-from vita_training.world.voices import HELD_OUT_VOICES, Voice, speak
+from vita_training.world.sources import load_recordings, spoken_questions
+from vita_training.world.topics import colours, counts, descriptions, places, presence, shapes, sizes
+from vita_training.world.voices import speak
 
-HELD_OUT_SEED = 20_261_122
+SEED = 20_261_122
 QUESTION_COUNT = 20
 SILENCE_S = 0.3
-EXAMPLE_SCENE = Scene(
-    (
-        Thing("red", "circle", "on the left"),
-        Thing("blue", "star", "on the right"),
-        Thing("yellow", "triangle", "at the top"),
-    )
+KINDS = tuple(
+    kind.name for topic in (colours, shapes, counts, presence, places, sizes, descriptions) for kind in topic.KINDS
+)
+EXAMPLE_THINGS = (
+    Thing("red", "circle", "on the left", 0.18, 0.5, 0.14),
+    Thing("blue", "star", "on the right", 0.82, 0.5, 0.14),
+    Thing("yellow", "triangle", "at the top", 0.5, 0.19, 0.14),
 )
 EXAMPLE_SIZE = (448, 336)
 VOICED_S = 0.16  # of the example's cough: five frames of the detector, where eight are speech
-# name, question; each is spoken by one held-out voice
-EXAMPLE_QUESTIONS = (
-    ("hello", "Hello."),
-    ("what-color", "What color is the star?"),
-    ("where-is-it", "Where is it?"),
-    ("describe", "Please describe the picture."),
-    ("interrupt", "Stop. How many shapes are there?"),
-    ("thank-you", "Thank you."),
-)
+EXAMPLE_QUESTIONS = {
+    "hello": "Hello.",
+    "what-color": "What color is the star?",
+    "where-is-it": "Where is it?",
+    "describe": "Please describe the picture.",
+    "interrupt": "Stop. How many shapes are there?",
+    "thank-you": "Thank you.",
+}
 
 
 def write_wav(path: Path, samples: NDArray[np.int16]) -> None:
     """Write 16 kHz mono 16-bit with a little silence around it."""
     silence = np.zeros(int(SILENCE_S * SPEECH_IN_HZ), dtype=np.int16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SPEECH_IN_HZ)
-        file.writeframes(np.concatenate([silence, samples, silence]).tobytes())
+    soundfile.write(path, np.concatenate([silence, samples, silence]), SPEECH_IN_HZ, subtype="PCM_16")
 
 
-def make_held_out(folder: Path) -> None:
-    """Write twenty questions, each about a new picture, in turn of every kind and every held-out voice."""
-    rng = random.Random(HELD_OUT_SEED)
-    kinds = [kind for kind in WORDINGS if kind != "describe"]
-    voices = itertools.cycle(HELD_OUT_VOICES)
+def make_held_out(folder: Path, recordings: Path) -> None:
+    """Write spoken questions, each about a new picture, in turn of every kind."""
     entries: list[dict[str, str]] = []
-    for index, kind in enumerate(itertools.islice(itertools.cycle(kinds), QUESTION_COUNT)):
-        scene = sample_scene(rng)
-        question = ask(scene, rng, kind)
+    for index, sample in enumerate(_of_each_kind(recordings)):
+        clip, picture = sample.audio[0], sample.pictures[0]
+        kind = sample.kind.split()[0]
         name = f"{index + 1:02d}-{kind.replace('_', '-')}"
-        draw(scene, rng, rng.choice(((112, 112), (112, 112), (112, 112), (224, 224), (240, 180)))).picture.save(
-            folder / f"{name}.png"
-        )
-        voice = Voice(*next(voices), rng.randint(135, 185), rng.randint(30, 70))
-        write_wav(folder / f"{name}.wav", speak(question.text, voice))
+        if not isinstance(picture.pixels, Image.Image) or isinstance(clip.samples, Path):
+            raise TypeError(f"{sample.id}: the small world draws its media")
+        picture.pixels.save(folder / f"{name}.png")
+        write_wav(folder / f"{name}.wav", clip.samples)
         files = {"wav": f"{name}.wav", "picture": f"{name}.png"}
-        entries.append({"name": name, **files, "text": question.text, "answer": question.answer})
+        answer = next(turn.value for turn in sample.conversations if turn.speaker == "gpt")
+        entries.append({"name": name, **files, "text": clip.text, "answer": answer})
     (folder / "questions.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
@@ -93,23 +91,38 @@ def voiced(noise: NDArray[np.int16], speech: NDArray[np.int16]) -> NDArray[np.in
 
 def make_examples(folder: Path) -> None:
     """Write one picture, its questions and a cough, which has the voice of the first of them."""
-    rng = random.Random(HELD_OUT_SEED + 1)
-    draw(EXAMPLE_SCENE, rng, EXAMPLE_SIZE).picture.save(folder / "shapes.png")
-    for (name, question), voice in zip(EXAMPLE_QUESTIONS, itertools.cycle(HELD_OUT_VOICES[:1]), strict=False):
-        write_wav(folder / f"{name}.wav", speak(question, Voice(*voice, 155, 50)))
+    rng = random.Random(SEED + 1)
+    paint(EXAMPLE_THINGS, sample_look(EXAMPLE_THINGS, EXAMPLE_SIZE, rng), rng).save(folder / "shapes.png")
+    voice = Voice(*held_out.VOICES[0], 160, 50)
+    spoken = {name: speak(text, voice) for name, text in EXAMPLE_QUESTIONS.items()}
+    for name, samples in spoken.items():
+        write_wav(folder / f"{name}.wav", samples)
     if not (folder / "cough.wav").exists():  # the demo was tried with the committed one
-        hello = speak(EXAMPLE_QUESTIONS[0][1], Voice(*HELD_OUT_VOICES[0], 155, 50))
-        write_wav(folder / "cough.wav", voiced((cough(rng) * 32767).astype(np.int16), hello))
+        write_wav(folder / "cough.wav", voiced((cough(rng) * 32767).astype(np.int16), spoken["hello"]))
+
+
+def _of_each_kind(recordings: Path) -> Iterator[Sample]:
+    """Samples whose first question is spoken and of the next kind, over and over."""
+    pool = load_recordings(recordings, is_held_out=True)
+    source = spoken_questions(SEED, recordings=pool, is_held_out=True, subject="picture", ratio_db=math.inf)
+    index = 0
+    for number in range(QUESTION_COUNT):
+        wanted = KINDS[number % len(KINDS)]
+        while source[index].kind.split()[0] != wanted or "<audio>" not in source[index].conversations[0].value:
+            index += 1
+        yield source[index]
+        index += 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--held-out", type=Path, default=Path("evaluation/vita_evaluation/held_out"))
     parser.add_argument("--examples", type=Path, default=Path("examples"))
+    parser.add_argument("--recordings", type=Path, default=DEFAULT_FOLDER)
     options = parser.parse_args()
     for folder in (options.held_out, options.examples):
         folder.mkdir(parents=True, exist_ok=True)
-    make_held_out(options.held_out)
+    make_held_out(options.held_out, options.recordings)
     make_examples(options.examples)
 
 
