@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,18 @@ def spoken(index: int) -> Sample:
     return Sample(f"spoken-{index}", "heard", (*turns, *noise), seen.pictures, (), clips, 1, True, "colour noise")
 
 
-def write_sets(folder: Path, count: int = 6) -> Path:
+def first(source: Source, count: int, *, has_videos: bool) -> Listed:
+    """The first samples of a set, with or without those that show videos."""
+    kept = (sample for sample in map(source.__getitem__, range(len(source))) if has_videos or not sample.videos)
+    return Listed([*islice(kept, count)])
+
+
+def write_sets(folder: Path, count: int = 6, *, has_videos: bool = True) -> Path:
     """Write every set that the recipe names; return the folder."""
     sets: dict[str, Source] = {
-        "captions": captions(),
-        "questions": questions(),
-        "talks": text_only(),
+        "captions": first(captions(), count, has_videos=has_videos),
+        "questions": first(questions(), count, has_videos=has_videos),
+        "talks": first(text_only(), count, has_videos=has_videos),
         "transcripts": Listed([heard(i, TEXTS[i % len(TEXTS)], "transcript") for i in range(count)]),
         "speech_and_noise": Listed([spoken(i) for i in range(count)]),
         "turn_ends": Listed([heard(i, "", "finished" if i % 2 else "unfinished") for i in range(count)]),

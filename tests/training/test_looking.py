@@ -3,63 +3,73 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 import torch
-from vita_training.answering.conversations import Turn
-from vita_training.answering.looking import Describer, Look, looking_loss
-from vita_training.answering.splice import PictureRows, Splicer
-from vita_training.seeing.labels import GATHERING_CELLS
-from vita_training.world.scenes import COLOURS, PLACES, SHAPES, Scene, Thing
-from vita_training.world.tokenizer import DEFAULT_PATH
+from vita_training.data.media import Sight, gathering_cell, see_picture
+from vita_training.data.sample import IMAGE, Picture, Sample, Thing, Utterance
+from vita_training.recipe.looking import Describer, Look, looking_loss
+from vita_training.recipe.rows import Splicer
+from vita_training.world.painting import paint, sample_look
+from vita_training.world.scene import sample_motion, sample_scene
+from vita_training.world.things import COLOURS, PLACES, SHAPES
+from vita_training.world.tokenizer import make_tokenizer
 
+from vita15.config import TINY
 from vita15.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.unit
 
-LEFT, RIGHT, TOP = (row * 4 + column for row, column in GATHERING_CELLS[:3])
-SCENE = Scene((Thing("red", "circle", PLACES[0]), Thing("blue", "star", PLACES[1]), Thing("red", "star", PLACES[2])))
+SIDE = 4  # cells of a tile
+THINGS = (
+    Thing("red", "circle", "on the left", 1 / 6, 0.5, 0.1),
+    Thing("blue", "star", "on the right", 5 / 6, 0.5, 0.1),
+    Thing("red", "star", "at the top left", 1 / 6, 1 / 6, 0.15),
+)
+LEFT, RIGHT, TOP_LEFT = (gathering_cell(thing, SIDE) for thing in THINGS)
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.from_file(Path(__file__).parents[2] / DEFAULT_PATH)
+    return Tokenizer(make_tokenizer(1024))
 
 
-def labels() -> torch.Tensor:
-    table = torch.zeros(16, 3, dtype=torch.long)
-    for thing in SCENE.things:
-        place = PLACES.index(thing.place)
-        row, column = GATHERING_CELLS[place]
-        classes = (COLOURS.index(thing.colour) + 1, SHAPES.index(thing.shape) + 1, place + 1)
-        table[row * 4 + column] = torch.tensor(classes)
-    return table
+@pytest.fixture(scope="module")
+def sight() -> Sight:
+    rng = random.Random(0)
+    picture = paint(THINGS, sample_look(THINGS, (112, 112), rng), rng)
+    return see_picture(Picture(picture, THINGS), TINY.vision_encoder)
 
 
-def looked_at(tokenizer: Tokenizer, answer: str) -> list[tuple[str, tuple[int, ...]]]:
+def looked_at(tokenizer: Tokenizer, sight: Sight, answer: str) -> list[tuple[str, tuple[int, ...]]]:
     ids = tokenizer.encode(answer)
-    return [(tokenizer.decode([ids[i]]).strip(), cells) for i, cells in Describer(tokenizer).cells(ids, labels())]
+    assert sight.labels is not None
+    return [(tokenizer.decode([ids[i]]).strip(), cells) for i, cells in Describer(tokenizer).cells(ids, sight.labels)]
 
 
-def test_words_about_one_thing_point_at_it(tokenizer: Tokenizer) -> None:
-    assert looked_at(tokenizer, "The circle is red.") == [("circle", (LEFT,)), ("red", (LEFT,))]
+def test_words_about_one_thing_point_at_it(tokenizer: Tokenizer, sight: Sight) -> None:
+    assert looked_at(tokenizer, sight, "The circle is red.") == [("circle", (LEFT,)), ("red", (LEFT,))]
 
 
-def test_each_part_of_a_list_points_at_its_own_thing(tokenizer: Tokenizer) -> None:
-    found = looked_at(tokenizer, "I see a red circle, a blue star and a red star.")
-    assert [cells for _, cells in found] == [(LEFT,), (LEFT,), (RIGHT,), (RIGHT,), (TOP,), (TOP,)]
+def test_each_part_of_a_list_points_at_its_own_thing(tokenizer: Tokenizer, sight: Sight) -> None:
+    found = looked_at(tokenizer, sight, "I see a red circle, a blue star and a red star.")
+    assert [cells for _, cells in found] == [(LEFT,), (LEFT,), (RIGHT,), (RIGHT,), (TOP_LEFT,), (TOP_LEFT,)]
 
 
-def test_a_place_is_looked_for_from_its_preposition_on(tokenizer: Tokenizer) -> None:
-    assert looked_at(tokenizer, "It is on the right.") == [("on", (RIGHT,)), ("right", (RIGHT,))]
+def test_a_place_is_looked_for_from_its_preposition_on_and_a_longer_one_is_another(
+    tokenizer: Tokenizer, sight: Sight
+) -> None:
+    on_the_right = [("on", (RIGHT,)), ("the", (RIGHT,)), ("right", (RIGHT,))]
+    assert looked_at(tokenizer, sight, "It is on the right.") == on_the_right
+    assert {cells for _, cells in looked_at(tokenizer, sight, "It is at the top left.")} == {(TOP_LEFT,)}
+    assert looked_at(tokenizer, sight, "It is at the top.") == []
 
 
 def test_words_that_fit_two_things_may_look_at_either_and_those_that_fit_none_look_nowhere(
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer, sight: Sight
 ) -> None:
-    assert looked_at(tokenizer, "Yes, there is a star.") == [("star", (TOP, RIGHT))]
-    assert looked_at(tokenizer, "There is no square.") == []
+    assert looked_at(tokenizer, sight, "Yes, there is a star.") == [("star", (TOP_LEFT, RIGHT))]
+    assert looked_at(tokenizer, sight, "There is no square.") == []
 
 
 def test_looking_in_the_right_place_costs_nothing_and_elsewhere_much() -> None:
@@ -71,10 +81,43 @@ def test_looking_in_the_right_place_costs_nothing_and_elsewhere_much() -> None:
     assert looking_loss([wrong] * 4, looks).item() > 10
 
 
-def test_a_conversation_looks_in_its_newest_picture(tokenizer: Tokenizer) -> None:
-    splicer = Splicer(tokenizer, lambda frames: frames)
-    turn = Turn("What color is the circle?", False, "The circle is red.", kind="colour", picture=0)
-    row = splicer.row([turn, turn], [None, None], [PictureRows(torch.zeros(16, 8), labels())], random.Random(0))
-    first, second = (start for start, _ in row.pictures)
+def test_a_conversation_looks_in_its_newest_picture_from_before_each_word(tokenizer: Tokenizer) -> None:
+    rng = random.Random(0)
+    pixels = paint(THINGS, sample_look(THINGS, (112, 112), rng), rng)
+    turns = (Utterance("human", f"{IMAGE}\nWhat color is the circle?"), Utterance("gpt", "The circle is red."))
+    row = Splicer(tokenizer, TINY).conversation(
+        Sample("one", "tests", turns * 2, pictures=(Picture(pixels, THINGS),) * 2), random.Random(1)
+    )
+    first, second = (start for start, _ in row.sights)
     assert [look.keys[0] for look in row.looks] == [first + LEFT] * 2 + [second + LEFT] * 2
-    assert all(row.ids[look.query + 1] for look in row.looks)
+    assert [tokenizer.decode([row.ids[look.query + 1]]) for look in row.looks] == [" circle", " red"] * 2
+
+
+def test_each_thing_is_gathered_in_one_cell_of_the_last_tile() -> None:
+    rng = random.Random(0)
+    pixels = paint(THINGS[:1], sample_look(THINGS[:1], (224, 224), rng), rng)
+    seen = see_picture(Picture(pixels, THINGS[:1]), TINY.vision_encoder, is_detailed=True)
+    assert seen.labels is not None
+    labels = seen.labels.unflatten(0, (5, SIDE**2))
+    assert not labels[:-1].any()
+    shown = [COLOURS.index("red") + 1, SHAPES.index("circle") + 1, PLACES.index("on the left") + 1]
+    assert labels[-1][labels[-1, :, 0] > 0].tolist() == [shown]
+
+
+def test_a_thing_always_touches_the_cell_that_it_is_gathered_in() -> None:
+    rng = random.Random(1)
+    scenes = [sample_scene(rng).things for _ in range(300)]
+    for thing in (thing for things in scenes for thing in things):
+        row, column = divmod(gathering_cell(thing, SIDE), SIDE)
+        nearest_x = min(max(thing.x, column / SIDE), (column + 1) / SIDE)
+        nearest_y = min(max(thing.y, row / SIDE), (row + 1) / SIDE)
+        assert (thing.x - nearest_x) ** 2 + (thing.y - nearest_y) ** 2 < (0.6 * thing.radius) ** 2
+
+
+def test_no_two_things_of_a_scene_share_a_cell() -> None:
+    rng = random.Random(2)
+    for things in [
+        *(sample_scene(rng).things for _ in range(300)),
+        *(sample_motion(rng).frames[0] for _ in range(100)),
+    ]:
+        assert len({gathering_cell(thing, SIDE) for thing in things}) == len(things)

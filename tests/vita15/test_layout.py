@@ -1,15 +1,15 @@
-"""What is learned is what is served: splicing, the engine's context and training lay a conversation out alike."""
+"""What is learned is what is served: splicing and the engine's context lay a conversation out alike.
+
+That training's rows do so, too, is shown in tests/training/test_recipe.py.
+"""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
 import pytest
 import torch
 from torch import Tensor
-from vita_training.answering import splice as training
-from vita_training.answering.conversations import Turn
 from vita_training.world.prompt import SYSTEM_PROMPT
 
 from vita15.chat_template import ChatTemplate
@@ -55,20 +55,3 @@ def test_the_engines_context_is_laid_out_as_splicing_says(tokenizer: Tokenizer) 
     read = flat(Rows(part) if isinstance(part, Tensor) else Words(part) for part in context.pending)
     # The last turn is still open: its end is written when the next begins.
     assert [*read, tokenizer.im_end, *tokenizer.encode("\n")] == conversation(tokenizer)
-
-
-def test_training_rows_are_laid_out_as_splicing_says(tokenizer: Tokenizer) -> None:
-    turns = [
-        Turn("what is it", is_spoken=True, answer="a red circle", picture=0),
-        Turn("where is it", is_spoken=False, answer="on the left"),
-    ]
-    always = random.Random()
-    always.random = lambda: 0.0  # the newline after a picture is now and then left out; not here
-    clip = training.Clip(torch.ones(2 * len(SPEECH), 144), "what is it")
-    picture = training.PictureRows(PICTURE, torch.zeros(len(PICTURE), 3, dtype=torch.long))
-    row = training.Splicer(tokenizer, lambda frames: frames // 2).row(turns, [clip, None], [picture], always)
-    ids = list(row.ids)
-    for start, rows in [*((start, PICTURE) for start, _ in row.pictures), *((start, SPEECH) for start, _ in row.clips)]:
-        assert ids[start : start + len(rows)] == [0] * len(rows)
-        ids[start : start + len(rows)] = [ROW] * len(rows)
-    assert ids == conversation(tokenizer)

@@ -1,58 +1,61 @@
-"""Draw what the stages logged: `python -m vita_training.curves` writes docs/pictures/training-understanding.png."""
+"""Draw what the stages of a run logged: `python -m vita_training.curves` writes docs/pictures/training.png."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-Log = list[dict[str, float]]
+from vita_training.recipe.run_log import read_log
+
+LOSSES = {  # what is drawn of each stage; figures that a run did not log are left out
+    "0.1": ("colour", "shape", "place"),
+    "0.2": ("answers",),
+    "1.1": ("answers", "sights", "looks"),
+    "1.2": ("answers", "sights", "looks"),
+    "1.3": ("answers", "sights", "looks"),
+    "2.1a": ("letters_stream", "letters_full", "words_stream"),
+    "2.1b": ("answers", "words"),
+    "2.2": ("answers", "words", "states"),
+    "2.3": ("loss", "right"),
+    "3.1": ("mel", "commitment"),
+    "3.2": ("code", "word", "guide"),
+}
+POINTS = 150  # of each curve: means over so many stretches of the run
+COLUMNS = 4
 
 
-def read_log(path: Path) -> Log:
-    """Read a run's log; runs that continue an earlier one follow it in the same file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def plot(axes: Axes, log: Log, names: tuple[str, ...], title: str) -> None:
-    """Draw named figures over training time, a restart of the clock added to what came before."""
-    elapsed, offset, last = list[float](), 0.0, 0.0
-    for line in log:
-        offset += last if line["minutes"] < last else 0.0
-        last = line["minutes"]
-        elapsed.append(offset + last)
+def plot(axes: Axes, log: list[dict[str, float]], names: tuple[str, ...]) -> None:
+    """Draw named figures over the steps."""
     for name in names:
-        points = [(minute, line[name]) for minute, line in zip(elapsed, log, strict=True) if name in line]
-        axes.plot(*zip(*points, strict=True), label=name)
-    axes.set_title(title)
-    axes.set_xlabel("minutes")
+        points = np.array([(line["step"], line[name]) for line in log if name in line])
+        if len(points):
+            means = np.array([part.mean(0) for part in np.array_split(points, min(POINTS, len(points)))])
+            axes.plot(means[:, 0], means[:, 1], label=name)
+    axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(".vita/training"))
-    parser.add_argument("--out", type=Path, default=Path("docs/pictures/training-understanding.png"))
+    parser.add_argument("--folder", type=Path, default=Path(".vita/training/tiny"), help="of the run")
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures/training.png"))
     options = parser.parse_args()
     mpl.use("Agg")
-    figure, axes = pyplot.subplots(1, 4, figsize=(18, 4), layout="constrained")
-    plot(axes[0], read_log(options.folder / "seeing/log.jsonl"), ("colour", "shape", "place"), "vision: cells right")
-    listening = read_log(options.folder / "hearing/log.jsonl")
-    plot(
-        axes[1], listening, ("letters_stream", "words_stream", "wer_stream", "wer_full"), "hearing: CTC and word errors"
-    )
-    runs = ((axes[2], "answering_first_log.jsonl", "small first weights"), (axes[3], "answering/log.jsonl", "kept"))
-    for panel, name, title in runs:
-        if (options.folder / name).exists():
-            log = read_log(options.folder / name)
-            plot(panel, log, ("loss", "looks", "sights", "words"), f"answering: losses, {title}")
-            panel.set_ylim(0.02, 4)
-            panel.set_yscale("log")
+    logs = {stage: read_log(options.folder / stage / "log.jsonl") for stage in LOSSES}
+    drawn = {stage: log for stage, log in logs.items() if log}
+    rows = -(-len(drawn) // COLUMNS)
+    figure, panels = pyplot.subplots(rows, COLUMNS, figsize=(18, 3.6 * rows), layout="constrained", squeeze=False)
+    for axes in panels.flat[len(drawn) :]:
+        axes.set_axis_off()
+    for axes, (stage, log) in zip(panels.flat, drawn.items(), strict=False):
+        plot(axes, log, LOSSES[stage])
+        axes.set_title(f"stage {stage}, {log[-1]['seconds'] / 60:.0f} min")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.out, dpi=80)
 

@@ -2,7 +2,7 @@
 
     python -m vita_training.recipe.tiny --folder .vita/training/tiny
 
-Lane A learns to speak and to hear (3.1, 2.1a, 3.2), lane B to see and to answer (0.1 to 1.3, 2.1b to 2.3). Stages
+Lane A learns to hear and to speak (2.1a, 3.1, 3.2), lane B to see and to answer (0.1 to 1.3, 2.1b to 2.3). Stages
 that are finished are passed over, and one that was killed goes on from its snapshot: started again, it ends with the
 same weights. `times.jsonl` says how long each took.
 """
@@ -31,7 +31,7 @@ from vita_training.world import pool
 
 SPEAKING = {"3.1": (), "3.2": ("3.1",)}  # what each starts from
 LANES = {
-    "A": ("3.1", "2.1a", "3.2"),
+    "A": ("2.1a", "3.1", "3.2"),
     "B": ("0.1", "0.2", "1.1", "1.2", "1.3", "2.1b", "2.2", "2.3"),
 }
 POLL_S = 2.0
