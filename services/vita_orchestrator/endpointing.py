@@ -4,6 +4,11 @@ Time is counted in voice-activity frames, that is in the sound itself, so the de
 arrives. Two onsets are told apart. While nobody answers, an utterance starts after `MIN_SPEECH_MS` of voice: shorter
 blips are dropped unheard. While an answer runs, a voice first only *holds* it (after two frames, so that the listener
 perceives no delay), and is then confirmed by enough voice or rejected by silence or by time.
+
+Silence ends an utterance. Where the speech encoder says whether what was heard is a finished sentence
+(vita15/turn_end.py), one that is not is given more time. It is asked once in a silence, at the moment at which silence
+alone would end the utterance: long enough after the voice to have heard the pause, and never deeper in it than it was
+taught.
 """
 
 from __future__ import annotations
@@ -19,6 +24,10 @@ HOLD_MS = 64  # two frames: one alone may be a glitch of the detector
 CONFIRM_MS = 240  # voiced; a cough's voiced part is shorter (measured on synthetic ones: 100-200 ms)
 HOLD_LIMIT_MS = 280  # keeps the gap that a rejected hold leaves under 300 ms
 REJECT_SILENCE_MS = 96  # three quiet frames within a hold: the voice is gone
+FINISHED = 0.5  # probability from which a sentence is taken to be finished
+UNFINISHED_SILENCE_MS = (
+    1500  # behind a sentence that is not: who looks for a word is done, who has gone is not waited for
+)
 HYSTERESIS = 0.15  # speech goes on down to threshold - this, as silero's own iterator does
 
 
@@ -41,6 +50,18 @@ class EndpointingLimits:
     silence_ms: int = 500
 
 
+def silence_that_ends_ms(finished: float | None, silence_ms: int) -> int:
+    """Return how much silence ends an utterance, once there have been `silence_ms` of it.
+
+    Args:
+        finished: probability that what was heard so far is a finished sentence; None: nobody knows.
+        silence_ms: what ends it if it is one, or if nobody knows.
+    """
+    if finished is None or finished >= FINISHED:
+        return silence_ms
+    return max(silence_ms, UNFINISHED_SILENCE_MS)
+
+
 class _Phase(Enum):
     QUIET = auto()
     SUSPECT = auto()
@@ -57,6 +78,7 @@ class Endpointing:
         self._silent_ms = 0
         self._suspect_ms = 0
         self._age_ms = 0
+        self._ending_ms: int | None = None  # silence that ends the utterance, once that is decided
 
     @property
     def onset_age_ms(self) -> int:
@@ -77,9 +99,16 @@ class Endpointing:
         """Forget the utterance, as when the client commits or clears it."""
         self._phase = _Phase.QUIET
         self._voiced_ms = self._silent_ms = self._suspect_ms = self._age_ms = 0
+        self._ending_ms = None
 
-    def hear(self, probability: float, *, is_answering: bool) -> Decision | None:
-        """Take one frame's voice probability; return what follows from it, if anything."""
+    def hear(self, probability: float, *, is_answering: bool, finished: float | None = None) -> Decision | None:
+        """Take one frame's voice probability; return what follows from it, if anything.
+
+        Args:
+            probability: of voice in the frame.
+            is_answering: an answer is being spoken.
+            finished: the latest probability that what was heard so far is a finished sentence, where that is known.
+        """
         is_voiced = probability >= self._floor()
         self._age_ms += FRAME_MS
         if is_voiced:
@@ -88,7 +117,7 @@ class Endpointing:
         else:
             self._silent_ms += FRAME_MS
         if self._phase is _Phase.SPEECH:
-            return self._in_speech()
+            return self._in_speech(finished)
         if self._phase is _Phase.SUSPECT:
             return self._in_suspicion()
         return self._in_quiet(is_voiced, is_answering)
@@ -121,8 +150,13 @@ class Endpointing:
             return Decision.REJECTED
         return None
 
-    def _in_speech(self) -> Decision | None:
+    def _in_speech(self, finished: float | None) -> Decision | None:
         if self._silent_ms < self.limits.silence_ms:
+            self._ending_ms = None
+            return None
+        if self._ending_ms is None:
+            self._ending_ms = silence_that_ends_ms(finished, self.limits.silence_ms)
+        if self._silent_ms < self._ending_ms:
             return None
         self.reset()
         return Decision.ENDED

@@ -79,3 +79,35 @@ def test_the_onset_is_where_the_voice_began() -> None:
     for probability in (NO, NO, YES, YES, YES, YES):
         endpointing.hear(probability, is_answering=False)
     assert endpointing.onset_age_ms == 4 * FRAME_MS
+
+
+def silence_heard_ms(*finished: float | None, silence_ms: int = 500) -> int:
+    """Silence until the end of an utterance, behind which the sentence sounds finished or not, frame by frame."""
+    endpointing = Endpointing(EndpointingLimits(silence_ms=silence_ms))
+    for _ in range(20):
+        endpointing.hear(YES, is_answering=False)
+    for count in range(1, 100):
+        said = finished[min(count, len(finished)) - 1]
+        if endpointing.hear(NO, is_answering=False, finished=said) is Decision.ENDED:
+            return count * FRAME_MS
+    raise AssertionError("the utterance does not end")
+
+
+def test_a_finished_sentence_ends_with_the_silence_and_an_unfinished_one_later() -> None:
+    assert silence_heard_ms(None) == silence_heard_ms(0.9) == 512
+    assert silence_heard_ms(0.1) == 47 * FRAME_MS  # the first frame from 1.5 s on
+    assert silence_heard_ms(0.1, silence_ms=2000) == 63 * FRAME_MS  # who wants to wait longer does
+
+
+def test_whether_a_sentence_is_finished_is_asked_once_in_a_silence() -> None:
+    early_doubt, late_doubt = [0.1] * 15, [0.1] * 16
+    assert silence_heard_ms(*early_doubt, 0.9) == 512
+    assert silence_heard_ms(*late_doubt, 0.9) == 47 * FRAME_MS
+
+
+def test_a_voice_after_an_unfinished_sentence_goes_on_with_it_and_is_judged_anew() -> None:
+    endpointing = Endpointing(EndpointingLimits())
+    frames = [(YES, 20, 0.1), (NO, 40, 0.1), (YES, 10, 0.1), (NO, 15, 0.9)]
+    heard = [endpointing.hear(p, is_answering=False, finished=f) for p, count, f in frames for _ in range(count)]
+    assert [decision for decision in heard if decision] == [Decision.STARTED]
+    assert endpointing.hear(NO, is_answering=False, finished=0.9) is Decision.ENDED
