@@ -156,12 +156,12 @@ def test_a_pool_comes_back_from_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="espeak-ng is not installed")
 def test_voices_say_their_lines_and_tell_when_words_start() -> None:
-    spoken = record(12, seed=3)
-    assert (record(12, seed=3).samples == spoken.samples).all()
+    spoken = record(120, seed=3)
+    assert (record(120, seed=3).samples == spoken.samples).all()
     for index, take in enumerate(spoken.takes):
         samples = spoken.samples_of(index)
         assert 0.1 * HZ < len(samples) < 12 * HZ
         assert np.abs(samples.astype(int)).max() > 2000
-        starts = [sample for _, sample in take.words]
-        assert starts == sorted(starts)
-        assert all(0 < sample < len(samples) for sample in starts)
+        assert all(take.text[character - 1] == " " for character, _ in take.words)
+        assert [*take.words] == sorted(take.words) == sorted(take.words, key=lambda word: word[1])
+        assert all(0 < sample < len(samples) for _, sample in take.words)

@@ -107,7 +107,7 @@ _TALK = {"arithmetic": 3.0, "counting": 1.0, "repeating": 1.5, "memory": 2.5, "s
 TALK: Mix = {**_TALK, "no picture": 1.2, "tools": 0.4}  # the tools are not there
 WITH_TOOLS: Mix = {**_TALK, "tools": 8.0}
 PICTURE: Mix = {
-    **{"colours": 2.0, "shapes": 2.0, "counts": 2.5, "presence": 2.0, "places": 3.0, "sizes": 2.5, "descriptions": 1.5},
+    **{"colours": 2.0, "shapes": 2.0, "counts": 2.5, "presence": 2.0, "places": 3.0, "sizes": 4.0, "descriptions": 1.5},
     **{"memory": 0.6, "small talk": 0.5, "arithmetic": 0.4, "unknown": 0.2},
 }
 VIDEO: Mix = {"movement": 4.0, "colours": 0.5, "shapes": 0.5, "counts": 0.5, "presence": 0.5, "small talk": 0.2}

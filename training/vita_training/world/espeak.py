@@ -92,15 +92,21 @@ class Espeak:
         loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > SILENCE)
         if not len(loud):
             raise RuntimeError(f"espeak-ng said nothing for {text!r} as {voice}")
-        return self._cut(sound, int(loud[0]), int(loud[-1]))
+        return self._cut(text, sound, int(loud[0]), int(loud[-1]))
 
-    def _cut(self, sound: NDArray[np.int16], first: int, last: int) -> Spoken:
+    def _cut(self, text: str, sound: NDArray[np.int16], first: int, last: int) -> Spoken:
         start = max(0, first - LEAD_MS * self._rate_hz // 1000)
         end = last + TAIL_MS * self._rate_hz // 1000
         samples = soxr.resample(sound[start:end], self._rate_hz, SPEECH_IN_HZ, quality="MQ")
         start_ms = start * 1000 / self._rate_hz
-        words = [(at, round((ms - start_ms) * SPEECH_IN_HZ / 1000)) for at, ms in self._words]
-        return Spoken(samples.astype(np.int16), tuple((at, sample) for at, sample in words if sample > 0 and at > 0))
+        words = [(0, 0)]
+        for at, ms in self._words:
+            sample = round((ms - start_ms) * SPEECH_IN_HZ / 1000)
+            # A pause is told as a word too, at the comma, or in a place that has been spoken already.
+            is_word = at > words[-1][0] and text[at - 1] == " "
+            if is_word and words[-1][1] < sample < len(samples):
+                words.append((at, sample))
+        return Spoken(samples.astype(np.int16), tuple(words[1:]))
 
     def _receive(self, samples: _Samples, count: int, events: _Events) -> int:
         if count > 0 and samples:

@@ -34,6 +34,7 @@ from vita_training.world.voices import sample_voice
 DEFAULT_FOLDER = Path(".vita/training/recordings")
 TAKES, HELD_OUT_TAKES = 14_000, 3_000
 LINES_A_PROCESS = 500
+SEED = 1
 ASIDE_SHARE, MURMUR_SHARE = 0.06, 0.01
 ASIDE, MURMUR = "aside", "murmur"  # meanings of takes that are no question
 _SAMPLES, _TAKES = "samples.npy", "takes.json"
@@ -129,7 +130,7 @@ def lines(seed: int, *, is_held_out: bool = False) -> Iterator[Line]:
             yield Line(meaning, text, sample_voice(rng, is_held_out=is_held_out))
 
 
-def record(count: int, seed: int = 1, *, is_held_out: bool = False, processes: int = 1) -> Recordings:
+def record(count: int, seed: int = SEED, *, is_held_out: bool = False, processes: int = 1) -> Recordings:
     """Speak `count` lines, so many at a time in a process of their own: the samples depend on the seed alone."""
     wanted = list(itertools.islice(lines(seed, is_held_out=is_held_out), count))
     batches = [
@@ -149,11 +150,18 @@ def record(count: int, seed: int = 1, *, is_held_out: bool = False, processes: i
 
 
 def ensure(folder: Path = DEFAULT_FOLDER) -> None:
-    """Render the pools that are not there yet."""
+    """Render the pools that are not there yet, or say something else than they would say now."""
     for is_held_out, count in ((False, TAKES), (True, HELD_OUT_TAKES)):
         target = pool_folder(folder, is_held_out=is_held_out)
-        if not (target / _TAKES).exists():
+        if not _is_current(target, count, is_held_out=is_held_out):
             record(count, is_held_out=is_held_out, processes=os.cpu_count() or 1).save(target)
+
+
+def _is_current(folder: Path, count: int, *, is_held_out: bool) -> bool:
+    if not (folder / _TAKES).exists():
+        return False
+    wanted = itertools.islice(lines(SEED, is_held_out=is_held_out), count)
+    return [line.text for line in wanted] == [take.text for take in Recordings.load(folder).takes]
 
 
 def main() -> None:

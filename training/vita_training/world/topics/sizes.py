@@ -50,6 +50,7 @@ SMALLEST = Kind(
     question=("what is the smallest shape", "which shape is the smallest", "what is the smallest thing"),
     clause=("which shape is the smallest", "what the smallest shape is"),
 )
+SIZE_SHARE = 0.4  # of scenes in which nothing is compared, the size of one thing is asked for
 KINDS = (BIGGER, SMALLER, IS_BIGGER, SIZE, BIGGEST, SMALLEST)
 
 
@@ -63,7 +64,7 @@ def ask(asker: Asker, scene: Scene) -> Question | None:
     extreme = _extreme(asker, scene)
     if extreme is not None and rng.random() < 0.5:
         return extreme
-    if not single:
+    if not single or rng.random() >= SIZE_SHARE:
         return extreme
     thing = rng.choice(single)
     return asker.ask(SIZE, f"The {thing.shape} is {size(thing)}.", thing, shape=thing.shape)
