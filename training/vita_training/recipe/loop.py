@@ -24,7 +24,9 @@ from vita_training.recipe.run_log import RunLog
 from vita_training.recipe.schedule import Schedule
 
 SNAPSHOT = "snapshot.safetensors"
-PROCESS_STRIDE = 1 << 32  # between two processes' batch numbers: neighbours share a pool (data/pools.py)
+# Between two processes' batch numbers: neighbours would share a pool (data/pools.py), and torch's generators look at
+# the low 32 bits of a seed alone.
+PROCESS_STRIDE = 100_000_007
 BatchT = TypeVar("BatchT")
 
 
@@ -184,6 +186,7 @@ def make_optimizer(lesson: Lesson[Any], schedule: Schedule) -> torch.optim.Optim
 
 def _accelerator(schedule: Schedule) -> Accelerator:
     return Accelerator(
+        cpu=not torch.cuda.is_available(),  # said, because otherwise processes on a CPU do not find each other
         mixed_precision="bf16",
         gradient_accumulation_plugin=GradientAccumulationPlugin(
             num_steps=schedule.accumulation, sync_with_dataloader=False
