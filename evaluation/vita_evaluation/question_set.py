@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,12 +36,3 @@ def load_questions(folder: Path) -> list[SpokenQuestion]:
                 raise ValueError(f"{index}: {path.name} of {question.name!r} is missing")
         questions.append(question)
     return questions
-
-
-def is_right(expected: str, said: str) -> bool:
-    """Whether an answer says the same words, punctuation and capitals aside."""
-    return _words(expected) == _words(said)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower())

@@ -1,6 +1,6 @@
 """How many spoken questions about pictures are answered rightly.
 
-`python -m vita_evaluation.spoken_questions` asks the modules themselves; with `--url http://127.0.0.1:PORT` it asks a
+`python -m vita_evaluation.spoken_questions` asks the engines themselves; with `--url http://127.0.0.1:PORT` it asks a
 running stack through its public API. The exit status is 0 if at least `--least` of the answers are right.
 """
 
@@ -15,8 +15,10 @@ from pathlib import Path
 
 import httpx
 
-from vita_evaluation.offline import OfflineAssistant, read_wav
-from vita_evaluation.question_set import HELD_OUT, SpokenQuestion, is_right, load_questions
+from vita_evaluation import offline
+from vita_evaluation.content import says_the_same
+from vita_evaluation.offline import Assistant, Script
+from vita_evaluation.question_set import HELD_OUT, SpokenQuestion, load_questions
 
 SYSTEM_PROMPT_PATH = Path("training/SYSTEM_PROMPT.txt")
 REQUEST_DEADLINE_S = 60
@@ -26,14 +28,18 @@ Ask = Callable[[SpokenQuestion], str]
 
 @contextmanager
 def ask_offline(checkpoint: Path, system_prompt: str) -> Iterator[Ask]:
-    """Ask each question of the modules, each in a new conversation; noise is written as "(noise)"."""
-    assistant = OfflineAssistant(checkpoint, system_prompt)
+    """Ask each question of the engines, each in a new conversation; noise is written as "(noise)"."""
+    assistant = Assistant(checkpoint, together=1)
+
+    def script(question: SpokenQuestion) -> Script[offline.Answer]:
+        pictures = [assistant.see(question.picture.read_bytes())] if question.picture else []
+        yield from offline.say("system", system_prompt)
+        yield from offline.ask(pictures=pictures, speech=assistant.hear(offline.read_wav(question.wav)))
+        return (yield from offline.answer(("speech", "noise")))
 
     def ask(question: SpokenQuestion) -> str:
-        assistant.forget()
-        picture = question.picture.read_bytes() if question.picture else None
-        answer = assistant.ask(samples=read_wav(question.wav), picture=picture)
-        return "(noise)" if answer.state == "noise" else answer.text
+        (said,) = assistant.hold([script(question)])
+        return "(noise)" if said.state == "noise" else said.text
 
     yield ask
 
@@ -73,8 +79,8 @@ def main() -> None:
     with asking as ask:
         for question in questions:
             said = ask(question)
-            right += is_right(question.expected, said)
-            mark = "right" if is_right(question.expected, said) else "WRONG"
+            right += says_the_same(question.expected, said)
+            mark = "right" if says_the_same(question.expected, said) else "WRONG"
             print(f"{mark}  {question.text}  →  {said}" + ("" if mark == "right" else f"  (not: {question.expected})"))
     print(json.dumps({"set": options.set.name, "questions": len(questions), "right": right}))
     raise SystemExit(0 if right >= options.least * len(questions) else 1)

@@ -32,10 +32,11 @@ ALLOWED = {
     "model_repo": ("vita15", "vita_runtime"),
     # The voice learns clauses as the orchestrator cuts and spells them.
     "vita_training": ("vita15", "vita_orchestrator.speakable", "vita_orchestrator.spoken_form"),
-    # The latency bench does by itself, one after another, the stages that the orchestrator overlaps.
+    # The latency bench does by itself, one after another, the stages that the orchestrator overlaps. What is asked when
+    # quality is measured, and who listens to the voice, is training's: the small world and its recogniser.
     "vita_evaluation": (
         *("vita15", "vita", "vita_runtime", "vita_components", "vita_orchestrator"),
-        *("vita_sessions", "vita_recordings", "vita_replay"),
+        *("vita_sessions", "vita_recordings", "vita_replay", "vita_training"),
     ),
 }
 WIRING = {"services/vita_orchestrator/main.py": ("vita_components",)}  # implementations are chosen in main only
