@@ -15,6 +15,7 @@ from vita_runtime.errors import VitaError
 
 INVALID = "invalid_request_error"
 SERVER = "server_error"
+SETTINGS = "configuration."  # before the name of a setting, where the orchestrator refused it
 
 # reason → HTTP status, type, code. OpenAI's client retries 409 and 5xx by itself, so what a retry cannot cure is a 400.
 REASONS: Mapping[str, tuple[int, str, str]] = {
@@ -33,6 +34,7 @@ REASONS: Mapping[str, tuple[int, str, str]] = {
     "ERROR_REASON_DRAINING": (503, SERVER, "draining"),
     "ERROR_REASON_SESSION_TAKEN": (400, INVALID, "session_taken"),
     "ERROR_REASON_UNAUTHENTICATED": (401, "authentication_error", "invalid_api_key"),
+    "ERROR_REASON_BAD_TOOL_CALL": (400, SERVER, "bad_tool_call"),
     "ERROR_REASON_INTERNAL": (500, SERVER, "internal_error"),
 }
 
@@ -108,7 +110,7 @@ def api_error(error: VitaError, *, param: str | None = None) -> ApiError:
         message=_worded(error),
         type=kind,
         code=code,
-        param=param or error.metadata.get("field") or None,
+        param=param or error.metadata.get("field", "").removeprefix(SETTINGS) or None,
         status=status,
         retry_after_s=float(retry_after_ms) / 1000 if retry_after_ms.isdecimal() else None,
     )
@@ -116,9 +118,10 @@ def api_error(error: VitaError, *, param: str | None = None) -> ApiError:
 
 def _worded(error: VitaError) -> str:
     """Return the message with the value and the limit, unless it holds them already."""
+    message = error.message.removeprefix(SETTINGS)
     facts = [
         f"{name} {error.metadata[name]}"
         for name in ("value", "limit")
-        if error.metadata.get(name) and error.metadata[name] not in error.message
+        if error.metadata.get(name) and error.metadata[name] not in message
     ]
-    return f"{error.message} ({', '.join(facts)})" if facts else error.message
+    return f"{message} ({', '.join(facts)})" if facts else message

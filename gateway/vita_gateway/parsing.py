@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 JsonObject = dict[str, object]
 
 # Names of a union's branches, which pydantic puts between those of fields; others, like list[Part], are no identifiers.
-BRANCHES = ("str", "int", "float", "bool", "server_vad", "semantic_vad")
+BRANCHES = ("str", "int", "float", "bool", "server_vad", "semantic_vad", "NamedTool")
 
 
 def parse_object(content: bytes | str) -> JsonObject:

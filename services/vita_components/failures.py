@@ -44,8 +44,11 @@ def error_of_message(component: str, message: str) -> VitaError:
     """What a model's or Triton's error message means to us."""
     reason = _REASON.search(message)
     if reason is not None and (kind := _BY_REASON.get(reason[1])) is not None:
+        if kind is BadMedia:
+            return BadMedia("picture", reason[2])
         if issubclass(kind, BadInput):
-            return kind("picture" if kind is BadMedia else component, reason[2])
+            field, _, problem = reason[2].partition(": ")
+            return kind(field, problem) if problem else kind(component, reason[2])
         return kind(reason[2], component=component, said_by="model")
     if _LOST.search(message):
         return lost(component)

@@ -78,7 +78,7 @@ def check(change: SessionConfiguration, policy: Policy) -> None:
     check_tools(change.tools, policy)
     turns = change.turn_detection
     _within(change, "max_output_tokens", lambda: change.max_output_tokens, 1, 32_768)
-    _within(change, "max_tool_call_count", lambda: change.max_tool_call_count, 1, policy.max_tool_call_count)
+    _within(change, "max_tool_call_count", lambda: change.max_tool_call_count, 0, policy.max_tool_call_count)
     _within(change, "temperature", lambda: change.temperature, 0.0, 2.0)
     _within(change, "max_tile_count", lambda: change.max_tile_count, 1, MAX_TILE_COUNT)
     _within(turns, "threshold", lambda: turns.threshold, 0.05, 0.95)

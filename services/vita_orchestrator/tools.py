@@ -7,7 +7,7 @@ import re
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import Item
-from vita_runtime.errors import AlreadyExists, BadInput, NotFound
+from vita_runtime.errors import AlreadyExists, BadInput
 from vita_sessions.session import Entry
 
 from vita_orchestrator.components import CallChoice
@@ -66,10 +66,10 @@ def check_call(item: Item, policy: Policy) -> None:
 
 
 def check_belongs(item: Item, entries: list[Entry]) -> None:
-    """Raise NotFound for a result without its call, AlreadyExists for a second call of one id."""
+    """Raise BadInput for a result without its call, AlreadyExists for a second call of one id."""
     calls = {entry.item.tool_call.call_id for entry in entries if entry.item.HasField("tool_call")}
     if item.HasField("tool_result") and item.tool_result.call_id not in calls:
-        raise NotFound("no such call", field="item.tool_result.call_id", value=item.tool_result.call_id)
+        raise BadInput("item.tool_result.call_id", "names no call", value=item.tool_result.call_id)
     if item.HasField("tool_call") and item.tool_call.call_id in calls:
         raise AlreadyExists("a call with this id exists", field="item.tool_call.call_id", value=item.tool_call.call_id)
 
@@ -113,8 +113,7 @@ def call_choice(configuration: wire.SessionConfiguration, policy: Policy) -> Cal
     choice = configuration.tool_choice
     if not configuration.tools.tools or choice.use == wire.TOOL_USE_NONE:
         return CallChoice()
-    is_limited = configuration.HasField("max_tool_call_count")
-    count = configuration.max_tool_call_count if is_limited else policy.max_tool_call_count
+    count = configuration.max_tool_call_count or policy.max_tool_call_count
     return CallChoice(count, choice.use == wire.TOOL_USE_REQUIRED, choice.tool_name)
 
 

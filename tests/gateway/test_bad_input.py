@@ -140,7 +140,27 @@ BAD_CHAT: dict[str, tuple[Callable[[], object], str, str]] = {
     "a temperature that is a word": (lambda: asks(TEXT, temperature="hot"), "temperature", "number"),
     "a temperature beyond the range": (lambda: asks(TEXT, temperature=3), "temperature", "2"),
     "several answers": (lambda: asks(TEXT, n=2), "n", "not supported"),
-    "tools": (lambda: asks(TEXT, tools=[{"type": "function"}]), "tools", "not supported"),
+    "a tool without a function": (
+        lambda: asks(TEXT, tools=[{"type": "function"}]),
+        "tools[0].function",
+        "required",
+    ),
+    "a tool of another kind": (
+        lambda: asks(TEXT, tools=[{"type": "custom", "custom": {"name": "x"}}]),
+        "tools[0].type",
+        "function",
+    ),
+    "a choice of another kind": (
+        lambda: asks(TEXT, tool_choice={"type": "allowed_tools", "allowed_tools": {}}),
+        "tool_choice.type",
+        "function",
+    ),
+    "functions": (lambda: asks(TEXT, functions=[{"name": "x"}]), "functions", "not supported"),
+    "a result of nothing": (
+        lambda: {"model": "vita", "messages": [{"role": "tool", "content": "9:00"}]},
+        "messages[0].tool_call_id",
+        "required",
+    ),
     "speech without a format": (lambda: asks(TEXT, modalities=["audio"]), "audio", "required"),
     "streamed speech as WAV": (
         lambda: asks(TEXT, modalities=["text", "audio"], audio={"voice": "a", "format": "wav"}, stream=True),

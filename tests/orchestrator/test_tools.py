@@ -295,8 +295,8 @@ WRONG_SETTINGS = [
     ("a tool that there is not", choice(wire.TOOL_USE_REQUIRED, "open_door"), "tool_choice"),
     ("a tool that need not be called", choice(wire.TOOL_USE_AUTO, "get_time"), "tool_choice"),
     ("an unknown choice", choice(9), "tool_choice"),  # type: ignore[arg-type]
-    ("no call at all", wire.SessionConfiguration(max_tool_call_count=0), "1 to 8"),
-    ("too many calls", wire.SessionConfiguration(max_tool_call_count=9), "1 to 8"),
+    ("less than no call", wire.SessionConfiguration(max_tool_call_count=-1), "0 to 8"),
+    ("too many calls", wire.SessionConfiguration(max_tool_call_count=9), "0 to 8"),
 ]
 
 
@@ -332,7 +332,7 @@ def result(**fields: str) -> Item:
 
 
 WRONG_ITEMS = [
-    ("a result of no call", "NOT_FOUND", result(call_id="nobody")),
+    ("a result of no call", "BAD_INPUT", result(call_id="nobody")),
     ("a call twice", "ALREADY_EXISTS", call(call_id="known")),
     ("a result without an id", "BAD_INPUT", result(call_id="")),
     ("a result that is too long", "BAD_INPUT", result(output="x" * 20_000)),

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita.conversation.v1 import item_pb2
 from vita_runtime.errors import ComponentDeadline
 
 from vita_gateway.client_edge import ClientEdge
@@ -19,7 +20,7 @@ from vita_gateway.openai_errors import remote_failure
 REPORT_S = 2.0  # longest wait for a client to read the end of a recorded answer, and for the recording to take it
 _reports: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks but weakly
 
-FINISH_REASONS = {wire.RESPONSE_OUTCOME_LENGTH: "length"}  # all other good endings are "stop"
+FINISH_REASONS = {wire.RESPONSE_OUTCOME_LENGTH: "length"}  # all other good endings are "tool_calls" or "stop"
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Answer:
 
     words: list[str] = field(default_factory=list[str])
     sound: list[bytes] = field(default_factory=list[bytes])  # 24 kHz, 16 bits
+    calls: list[item_pb2.ToolCall] = field(default_factory=list[item_pb2.ToolCall])
     done: wire.ResponseDone | None = None
 
     @property
@@ -43,7 +45,16 @@ class Answer:
     @property
     def finish_reason(self) -> str:
         """OpenAI's word for how it ended."""
-        return FINISH_REASONS.get(self.done.outcome, "stop") if self.done else "stop"
+        if self.done and self.done.outcome in FINISH_REASONS:
+            return FINISH_REASONS[self.done.outcome]
+        return "tool_calls" if self.calls else "stop"
+
+    def tool_calls(self) -> list[dict[str, object]]:
+        """OpenAI's form of the calls."""
+        return [
+            {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in self.calls
+        ]
 
     def usage(self) -> dict[str, object]:
         """OpenAI's counts."""
@@ -83,7 +94,7 @@ class Question:
 async def ask(
     orchestrator: Orchestrator, question: Question, answer: Answer
 ) -> AsyncGenerator[wire.ConverseResponse, None]:
-    """Ask, fill `answer` in and yield each response that brings words or sound, until the answer is done.
+    """Ask, fill `answer` in and yield each response that brings words, sound or a call, until the answer is done.
 
     Closing the generator cancels the work behind it.
 
@@ -152,12 +163,15 @@ async def _next(responses: AsyncGenerator[wire.ConverseResponse, None], until: f
 
 
 def _take(response: wire.ConverseResponse, answer: Answer) -> bool:
-    """Note what a response brings; tell whether it is words or sound."""
+    """Note what a response brings; tell whether it is words, sound or a call."""
     if response.HasField("text_delta"):
         answer.words.append(response.text_delta.text)
         return True
     if response.HasField("answer_audio"):
         answer.sound.append(response.answer_audio.audio.samples)
+        return True
+    if response.HasField("tool_called"):
+        answer.calls.append(response.tool_called.item.tool_call)
         return True
     if response.HasField("response_done"):
         answer.done = response.response_done

@@ -81,6 +81,8 @@ class ChatCompletions:
         async for _ in ask(self.orchestrator, question, answer):
             pass
         message: dict[str, object] = {"role": "assistant", "content": answer.text, "refusal": None}
+        if answer.calls:
+            message |= {"content": answer.text or None, "tool_calls": answer.tool_calls()}
         if answer.sound and completion.chat.audio is not None:
             audio_id = f"audio_{uuid.uuid4().hex}"
             chosen, pcm = completion.chat.audio.format, b"".join(answer.sound)
@@ -115,7 +117,10 @@ class ChatCompletions:
                     if not is_begun:
                         is_begun = True
                         yield completion.chunk({"role": "assistant", **completion.first_delta(audio_id)})
-                    if response.HasField("text_delta"):
+                    if response.HasField("tool_called"):
+                        index = len(answer.calls) - 1
+                        yield completion.chunk({"tool_calls": [{"index": index, **answer.tool_calls()[index]}]})
+                    elif response.HasField("text_delta"):
                         yield completion.chunk(completion.words_delta(response.text_delta.text))
                     else:
                         data = base64.b64encode(response.answer_audio.audio.samples).decode()

@@ -7,10 +7,11 @@ from vita.conversation.v1 import item_pb2
 from vita.recording.v1.recording_pb2 import Form
 
 from vita_gateway.auth import TENANT
-from vita_gateway.chat.request import ChatRequest, Message, Part
+from vita_gateway.chat.request import ChatRequest, Message, Part, ToolCall
 from vita_gateway.chat.transcripts import TranscriptCache
 from vita_gateway.media.decoding import MediaDecoder
 from vita_gateway.openai_errors import ApiError
+from vita_gateway.tools import call_limit, wire_tools
 
 ROLES = {
     "system": item_pb2.ROLE_SYSTEM,
@@ -32,9 +33,15 @@ async def items_of(request: ChatRequest, media: MediaDecoder, transcripts: Trans
     for index, message in enumerate(request.messages):
         field = f"messages[{index}]"
         parts = await _parts(field, message, media, transcripts)
-        if not parts:
+        if message.role == "tool":
+            items.append(_result(field, message, parts))
+            continue
+        calls = [_call(call) for call in message.tool_calls or []] if message.role == "assistant" else []
+        if not parts and not calls:
             raise ApiError(f"{field}: the message is empty", param=f"{field}.content")
-        items.append(item_pb2.Item(role=ROLES[message.role], parts=parts, status=item_pb2.ITEM_STATUS_COMPLETED))
+        if parts:
+            items.append(item_pb2.Item(role=ROLES[message.role], parts=parts, status=item_pb2.ITEM_STATUS_COMPLETED))
+        items.extend(calls)
     return items
 
 
@@ -57,6 +64,9 @@ def configuration_of(request: ChatRequest, instructions: str | None) -> wire.Ses
         temperature=request.temperature,
         seed=request.seed,
         is_paced=False,
+        tools=wire_tools([tool.function for tool in request.tools or []]),
+        tool_choice=request.wire_tool_choice,
+        max_tool_call_count=call_limit(request.parallel_tool_calls),
     )
 
 
@@ -69,6 +79,20 @@ def requests_of(items: list[item_pb2.Item]) -> list[wire.ConverseRequest]:
     """Return the requests that follow the opening."""
     created = [wire.ConverseRequest(create_item=wire.CreateItem(item=item)) for item in items]
     return [*created, wire.ConverseRequest(create_response=wire.CreateResponse())]
+
+
+def _call(call: ToolCall) -> item_pb2.Item:
+    called = item_pb2.ToolCall(call_id=call.id, name=call.function.name, arguments=call.function.arguments)
+    return item_pb2.Item(role=item_pb2.ROLE_ASSISTANT, tool_call=called, status=item_pb2.ITEM_STATUS_COMPLETED)
+
+
+def _result(field: str, message: Message, parts: list[item_pb2.ContentPart]) -> item_pb2.Item:
+    if message.tool_call_id is None:
+        param = f"{field}.tool_call_id"
+        raise ApiError(f"{param} is required", code="missing_required_parameter", param=param)
+    output = "".join(part.text for part in parts)
+    result = item_pb2.ToolResult(call_id=message.tool_call_id, output=output)
+    return item_pb2.Item(role=item_pb2.ROLE_TOOL, tool_result=result, status=item_pb2.ITEM_STATUS_COMPLETED)
 
 
 async def _parts(

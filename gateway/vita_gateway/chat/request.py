@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
+from vita.conversation.v1 import conversation_service_pb2 as wire
 
 from vita_gateway.openai_errors import ApiError
+from vita_gateway.tools import Function, FunctionName, ToolUse, wire_choice
 
 MAX_OUTPUT_TOKENS = 4096
 
@@ -40,12 +42,43 @@ class AudioReference(BaseModel):
     id: str
 
 
-class Message(BaseModel):
-    """One message of the conversation so far."""
+class CalledFunction(BaseModel):
+    """What was called."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    name: str
+    arguments: str
+
+
+class ToolCall(BaseModel):
+    """A call of an earlier answer's."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class Message(BaseModel):
+    """One message of the conversation so far; of a tool it is the result of a call."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[Part] | None = None
     audio: AudioReference | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class ChatTool(BaseModel):
+    """A tool; other types than functions are refused."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedTool(BaseModel):
+    """The function that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
 
 
 class AudioChoice(BaseModel):
@@ -81,7 +114,9 @@ class ChatRequest(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     n: int | None = 1
-    tools: list[object] | None = None
+    tools: list[ChatTool] | None = None
+    tool_choice: ToolUse | NamedTool = "auto"
+    parallel_tool_calls: bool | None = None
     functions: list[object] | None = None
     stop: str | list[str] | None = None
     logprobs: bool | None = None
@@ -98,6 +133,12 @@ class ChatRequest(BaseModel):
         asked = self.max_completion_tokens or self.max_tokens
         return None if asked is None else min(asked, MAX_OUTPUT_TOKENS)
 
+    @property
+    def wire_tool_choice(self) -> wire.ToolChoice:
+        """Whether tools are called, as the conversation takes it."""
+        choice = self.tool_choice
+        return wire_choice("required", choice.function.name) if isinstance(choice, NamedTool) else wire_choice(choice)
+
     def check(self, max_messages: int) -> None:
         """Refuse what would change the answer's meaning if it were ignored.
 
@@ -106,7 +147,6 @@ class ChatRequest(BaseModel):
         """
         asked_for = {
             "n": self.n not in (None, 1),
-            "tools": bool(self.tools),
             "functions": bool(self.functions),
             "stop": bool(self.stop),
             "logprobs": bool(self.logprobs),

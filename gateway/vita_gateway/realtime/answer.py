@@ -1,8 +1,11 @@
 """One response, from `response.created` to `response.done`, in the order that stock clients depend on.
 
 created → [output_item.added → conversation.item.added → content_part.added → deltas … → audio.done → transcript.done →
-content_part.done → conversation.item.done → output_item.done] → done. The bracket opens with the first word or sound
-and is always closed, also when the answer is cut; an answer that never said anything has none.
+content_part.done → conversation.item.done → output_item.done] → calls → done. The bracket opens with the first word or
+sound and is always closed, also when the answer is cut; an answer that never said anything has none. Each call of a
+tool is [output_item.added → conversation.item.added → arguments.delta → arguments.done → conversation.item.done →
+output_item.done], behind the last sound: stock clients follow a call at once, and ask on, which nobody may while an
+answer is in progress.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import time
 from dataclasses import dataclass, field
 
 from vita.conversation.v1 import conversation_service_pb2 as wire
+from vita.conversation.v1 import item_pb2
 
 from vita_gateway.media.live_audio import OutputAudio
 from vita_gateway.observe import FIRST_AUDIO_SECONDS, RESPONSES
 from vita_gateway.openai_errors import ApiError, api_error, remote_failure
 from vita_gateway.realtime import server_events
 from vita_gateway.realtime.configuration import VOICE
-from vita_gateway.realtime.items import answer_item_json
+from vita_gateway.realtime.items import answer_item_json, item_json
 from vita_gateway.realtime.server_events import Event
 
 # outcome → status, reason; the reasons are a closed list for strict clients.
@@ -29,6 +33,14 @@ ENDINGS = {
     wire.RESPONSE_OUTCOME_CANCELLED: ("cancelled", "client_cancelled"),
     wire.RESPONSE_OUTCOME_LENGTH: ("incomplete", "max_output_tokens"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool."""
+
+    item: Event
+    previous_item_id: str | None
 
 
 @dataclass(slots=True)
@@ -45,6 +57,7 @@ class LiveAnswer:
     judged: wire.QueryJudged | None = None
     previous_item_id: str | None = None
     is_item_open: bool = False
+    calls: list[Call] = field(default_factory=list[Call])
     has_sound: bool = False
     started_s: float = field(default_factory=time.monotonic)
 
@@ -93,6 +106,10 @@ class LiveAnswer:
         content = self.output.push(pcm, is_last=is_last)
         return [self._of("response.output_audio.delta", delta=base64.b64encode(content).decode())] if content else []
 
+    def call(self, item: item_pb2.Item, previous_item_id: str | None) -> None:
+        """Take a call of a tool, to be told when the words are out."""
+        self.calls.append(Call(item_json(item), previous_item_id))
+
     def end(self, done: wire.ResponseDone) -> list[Event]:
         """Return the events that close it as the conversation says."""
         if done.outcome == wire.RESPONSE_OUTCOME_FAILED or done.outcome not in ENDINGS:
@@ -102,7 +119,8 @@ class LiveAnswer:
         return self._close(status, reason, None, done)
 
     def fail(self, error: ApiError) -> list[Event]:
-        """Return the events that close it because the way to the conversation broke."""
+        """Return the events that close it because the way to the conversation broke; its calls are not told."""
+        self.calls.clear()
         return self._close("failed", None, error, None)
 
     def _close(
@@ -115,15 +133,32 @@ class LiveAnswer:
             self.item_id, "completed" if status == "completed" else "incomplete", text, is_spoken=self.is_spoken
         )
         response = self._response(status)
-        if self.is_item_open:
-            response["output"] = [item]
+        response["output"] = [*([item] if self.is_item_open else []), *(call.item for call in self.calls)]
         if status != "completed":
             response["status_details"] = _details(status, reason, error)
         if done is not None:
             response["usage"] = server_events.usage(done.usage)
             response["vita"] = server_events.measurements(done, self.judged)
         closing = self._close_item(item) if self.is_item_open else []
-        return [*closing, {"type": "response.done", "response": response}]
+        calls = [event for index, call in enumerate(self.calls, self.is_item_open) for event in self._tell(index, call)]
+        return [*closing, *calls, {"type": "response.done", "response": response}]
+
+    def _tell(self, index: int, call: Call) -> list[Event]:
+        """Return the events of a call, the response's item `index`."""
+        of_response: Event = {"response_id": self.response_id, "output_index": index}
+        item, arguments = call.item, call.item["arguments"]
+        opening: Event = {**item, "status": "in_progress", "arguments": ""}
+        of_call = {**of_response, "item_id": item["id"], "call_id": item["call_id"]}
+        is_kept = self.conversation_id is not None
+        named = {"arguments": arguments, "name": item["name"]}
+        return [
+            {"type": "response.output_item.added", **of_response, "item": opening},
+            *([server_events.item_added(opening, call.previous_item_id)] if is_kept else []),
+            {"type": "response.function_call_arguments.delta", **of_call, "delta": arguments},
+            {"type": "response.function_call_arguments.done", **of_call, **named},
+            *([server_events.item_done(item, call.previous_item_id)] if is_kept else []),
+            {"type": "response.output_item.done", **of_response, "item": item},
+        ]
 
     def _close_item(self, item: Event) -> list[Event]:
         said = "".join(self.words)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from vita_gateway.openai_errors import ApiError
 from vita_gateway.parsing import JsonObject, parse_model, parse_object
+from vita_gateway.realtime.configuration import Tool, ToolChoice
 
 ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 Metadata = Annotated[
@@ -103,6 +104,9 @@ class ResponseOptions(BaseModel):
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] | Literal["inf"] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     metadata: Metadata | None = None
     input: list[object] | None = None
 

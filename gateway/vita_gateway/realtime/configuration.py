@@ -15,6 +15,16 @@ from vita.conversation.v1 import conversation_service_pb2 as wire
 
 from vita_gateway.media.live_audio import AudioFormat
 from vita_gateway.parsing import parse_model
+from vita_gateway.tools import (
+    Function,
+    FunctionName,
+    ToolUse,
+    call_limit,
+    read_choice,
+    read_tool,
+    wire_choice,
+    wire_tools,
+)
 
 MAX_OUTPUT_TOKENS = 4096  # the API's own bound
 # What the conversation takes; the API allows a little more, and stock clients should not fail for it.
@@ -85,6 +95,23 @@ class Audio(Configuration):
     output: Output = Output()
 
 
+class OfFunction(Configuration):
+    """A function's type, the first field to be checked: other tools (mcp) have other fields."""
+
+    type: Literal["function"] = "function"
+
+
+class Tool(Function, OfFunction):
+    """A tool."""
+
+
+class NamedTool(FunctionName, OfFunction):
+    """The tool that must be called."""
+
+
+ToolChoice = ToolUse | NamedTool
+
+
 class SessionConfiguration(Configuration):
     """The session as a whole. `temperature` and `seed` are additions of ours: GA has dropped them."""
 
@@ -94,6 +121,9 @@ class SessionConfiguration(Configuration):
     max_output_tokens: Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)] | Literal["inf"] = "inf"
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     audio: Audio = Audio()
 
     @property
@@ -112,9 +142,24 @@ def updated(current: SessionConfiguration, patch: Mapping[str, object]) -> Sessi
     changes = {key: value for key, value in patch.items() if key != "audio"}
     if "modalities" in changes:  # the beta API's name, with both modalities for speech
         changes.setdefault("output_modalities", changes.pop("modalities"))
+    if "tools" in changes and changes["tools"] is None:
+        changes["tools"] = []
     whole.update(changes)
     whole["audio"] = _merged_audio(current.audio.model_dump(mode="json"), patch.get("audio"))
     return parse_model(SessionConfiguration, whole)
+
+
+def adopted(session: SessionConfiguration, effective: wire.SessionConfiguration) -> SessionConfiguration:
+    """Return the session with what an opened conversation has that no client has changed yet."""
+    changes: dict[str, object] = {}
+    if effective.HasField("instructions"):
+        changes["instructions"] = effective.instructions
+    if effective.HasField("tools"):
+        changes["tools"] = [Tool(**read_tool(tool)) for tool in effective.tools.tools]
+    if effective.HasField("tool_choice"):
+        use, name = read_choice(effective.tool_choice)
+        changes["tool_choice"] = NamedTool(name=name) if name else use
+    return session.model_copy(update=changes)
 
 
 def conversation_configuration(
@@ -129,7 +174,15 @@ def conversation_configuration(
         max_output_tokens=limit,
         temperature=session.temperature,
         seed=session.seed,
+        tools=None if session.tools is None else wire_tools(session.tools),
+        tool_choice=None if session.tool_choice is None else tool_choice(session.tool_choice),
+        max_tool_call_count=call_limit(session.parallel_tool_calls),
     )
+
+
+def tool_choice(choice: ToolChoice) -> wire.ToolChoice:
+    """Return the choice as the conversation takes it."""
+    return wire_choice("required", choice.name) if isinstance(choice, NamedTool) else wire_choice(choice)
 
 
 def session_object(session: SessionConfiguration, session_id: str, model: str, expires_at_s: int) -> dict[str, object]:
@@ -143,8 +196,10 @@ def session_object(session: SessionConfiguration, session_id: str, model: str, e
         "expires_at": expires_at_s,
         "output_modalities": ["audio"] if session.is_spoken else ["text"],
         "instructions": session.instructions or "",
-        "tools": [],
-        "tool_choice": "auto",
+        "tools": [tool.model_dump(mode="json", exclude_none=True) for tool in session.tools or []],
+        "tool_choice": choice.model_dump()
+        if isinstance(choice := session.tool_choice, NamedTool)
+        else choice or "auto",
         "max_output_tokens": session.max_output_tokens,
         "tracing": None,
         "truncation": "auto",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vita_runtime.errors import VitaError
 
-from vita_gateway.openai_errors import ApiError, api_error
+from vita_gateway.openai_errors import SETTINGS, ApiError, api_error
 
 CAPACITY = 1024  # a client that asks for more than this before the first answer gets errors without its own event id
 
@@ -82,4 +82,6 @@ def worded(failure: VitaError, asked: Asked | None) -> ApiError:
     if failure.reason == "ERROR_REASON_NO_RESPONSE_ACTIVE":
         return dataclasses.replace(error, message=NOTHING_TO_CANCEL)
     code = CODES.get((asked.kind, failure.reason), error.code)
-    return dataclasses.replace(error, code=code)
+    is_setting = failure.metadata.get("field", "").startswith(SETTINGS)
+    holder = asked.kind.partition(".")[0]  # session or response
+    return dataclasses.replace(error, code=code, param=f"{holder}.{error.param}" if is_setting else error.param)

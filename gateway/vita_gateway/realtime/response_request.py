@@ -8,8 +8,9 @@ from vita.conversation.v1 import conversation_service_pb2 as wire
 
 from vita_gateway.openai_errors import ApiError
 from vita_gateway.realtime.client_events import ResponseOptions
-from vita_gateway.realtime.configuration import SessionConfiguration
+from vita_gateway.realtime.configuration import SessionConfiguration, tool_choice
 from vita_gateway.realtime.server_events import REQUEST_KEY
+from vita_gateway.tools import call_limit, wire_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ def response_request(
             max_output_tokens=limit if isinstance(limit, int) else None,
             temperature=options.temperature,
             seed=options.seed,
+            tools=None if options.tools is None else wire_tools(options.tools),
+            tool_choice=None if options.tool_choice is None else tool_choice(options.tool_choice),
+            max_tool_call_count=call_limit(options.parallel_tool_calls),
         ),
         metadata={**(options.metadata or {}), REQUEST_KEY: number},
         is_out_of_band=wanted.is_out_of_band,

@@ -28,6 +28,7 @@ from vita_gateway.realtime import client_events as client
 from vita_gateway.realtime import server_events
 from vita_gateway.realtime.configuration import (
     SessionConfiguration,
+    adopted,
     conversation_configuration,
     session_object,
     updated,
@@ -146,8 +147,7 @@ class RealtimeSession:
     async def _connected(self, opened: wire.Opened) -> None:
         if not self._is_open.is_set():
             effective = opened.configuration
-            if effective.HasField("instructions"):
-                self._use(self._configuration.model_copy(update={"instructions": effective.instructions}))
+            self._use(adopted(self._configuration, effective))
             if effective.HasField("max_output_tokens"):
                 self._longest_answer = effective.max_output_tokens
             self._confirmed = self._configuration

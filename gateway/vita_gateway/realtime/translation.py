@@ -35,7 +35,7 @@ class Translation:
     def translate(self, response: wire.ConverseResponse) -> list[Event]:
         """Return the events for one response; none for what the API has no name for."""
         match response.WhichOneof("event"):
-            case "text_delta" | "answer_audio" | "response_started" | "query_judged" | "response_done":
+            case "text_delta" | "answer_audio" | "tool_called" | "response_started" | "query_judged" | "response_done":
                 return self._answering(response)
             case "speech_started" | "speech_stopped" | "audio_committed" | "audio_cleared":
                 return self._hearing(response)
@@ -71,6 +71,9 @@ class Translation:
         if response.HasField("query_judged"):
             answer.judged = response.query_judged
             return []
+        if response.HasField("tool_called"):
+            answer.call(response.tool_called.item, self._place_call(answer, response.tool_called))
+            return []
         if response.HasField("response_done"):
             del self.answers[answer.response_id]
             return answer.end(response.response_done)
@@ -103,6 +106,14 @@ class Translation:
         if answer.conversation_id is not None:
             self._place(answer.item_id, previous)
         return answer.open_item(previous)
+
+    def _place_call(self, answer: LiveAnswer, called: wire.ToolCalled) -> str | None:
+        """Note where a call stands; return the item before it that the client knows."""
+        last = self._order[-1] if self._order else None
+        previous = called.previous_item_id if called.previous_item_id in self._order else last
+        if answer.conversation_id is not None:
+            self._place(called.item.item_id, previous)
+        return previous
 
     def _hearing(self, response: wire.ConverseResponse) -> list[Event]:
         if response.HasField("speech_started"):
