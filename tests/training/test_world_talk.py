@@ -6,12 +6,14 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from vita_training.data.sample import Sample, Thing
 from vita_training.world.numerals import NUMBERS
 from vita_training.world.patterns import SLOTS, is_held_out, is_whole, pattern
 from vita_training.world.phrasing import FRAMES, wordings
+from vita_training.world.prompt import SYSTEM_PROMPT
 from vita_training.world.sources import captions, questions, text_only
 from vita_training.world.things import COLOURS, NAMES, PLACES, SHAPES, name
 from vita_training.world.tokenizer import make_tokenizer
@@ -222,3 +224,9 @@ def test_every_word_is_one_token_of_the_vocabulary() -> None:
     for text in rng.sample(answers(), 300):
         pieces = re.findall(r" ?\w+|[^\w ]", text)
         assert len(tokenizer.encode(text, add_special_tokens=False).ids) == len(pieces), text
+
+
+def test_the_system_prompt_is_the_one_that_the_orchestrator_uses() -> None:
+    root = Path(__file__).parents[2]
+    assert (root / "training/SYSTEM_PROMPT.txt").read_text(encoding="utf-8").strip() == SYSTEM_PROMPT
+    assert f'"{SYSTEM_PROMPT}"' in (root / "services/vita_orchestrator/prompt.py").read_text(encoding="utf-8")

@@ -18,7 +18,6 @@ VARIANTS = (
     *("ed", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "marcelo", "Marco", "Mike", "paul", "pedro", "quincy", "rob"),
     *("steph2", "steph3", "victor", "zac"),
 )
-HELD_OUT_VOICES = held_out.VOICES
 SPEEDS = (118, 200)  # words a minute, without those held out
 PITCHES = (22, 78)  # of espeak's 0-99
 
