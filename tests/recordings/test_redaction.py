@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from vita.conversation.v1 import conversation_service_pb2 as wire
-from vita.conversation.v1.item_pb2 import ContentPart, Item, ToolCall
+from vita.conversation.v1.item_pb2 import ContentPart, Item, ToolCall, ToolResult
 from vita.media.v1.media_pb2 import AudioChunk, AudioClip, ImageFrame
 from vita.recording.v1 import recording_pb2 as pb
 from vita.recording.v1.snapshot_pb2 import Medium, Snapshot
@@ -64,6 +64,23 @@ MESSAGES: list[Message] = [
             ),
         )
     ),
+    wire.ConverseRequest(
+        configure=wire.Configure(
+            configuration=wire.SessionConfiguration(
+                tools=wire.Tools(tools=[wire.Tool(name=SECRET, description=SECRET, parameters=SECRET)]),
+                tool_choice=wire.ToolChoice(use=wire.TOOL_USE_REQUIRED, tool_name=SECRET),
+            )
+        )
+    ),
+    wire.ConverseRequest(create_item=wire.CreateItem(item=Item(tool_result=ToolResult(call_id=SECRET, output=SECRET)))),
+    wire.ConverseResponse(
+        tool_called=wire.ToolCalled(
+            item=Item(tool_call=ToolCall(call_id=SECRET, name=SECRET, arguments=SECRET)), previous_item_id=SECRET
+        )
+    ),
+    build_request("llm", [text_tensor("TEXT", SECRET), text_tensor("TOOLS", SECRET)], {"op": "append_text"}),
+    build_request("llm", [text_tensor("TEXT", SECRET)], {"op": "append_call"}),
+    build_request("llm", [], {"op": "generate", "max_calls": 1, "tool_choice": "required", "tool_name": SECRET}),
     wire.ConverseRequest(create_response=wire.CreateResponse(metadata={SECRET: SECRET})),
     wire.ConverseResponse(text_delta=wire.TextDelta(text=SECRET)),
     wire.ConverseResponse(answer_audio=wire.AnswerAudio(audio=AudioChunk(samples=RAW))),
@@ -121,11 +138,21 @@ def test_operations_positions_and_shapes_are_kept() -> None:
     asked = build_request("llm", parameters={"op": "generate", "sequence": 5, "temperature": 0.5})
     found = parse("inference.ModelInferRequest", stripped(asked).content)
     assert found.parameters["op"].string_param == "generate"
+    calling = build_request("llm", parameters={"op": "generate", "max_calls": 3, "tool_choice": "required"})
+    tools: Any = parse("inference.ModelInferRequest", stripped(calling).content)
+    assert (tools.parameters["max_calls"].int64_param, tools.parameters["tool_choice"].string_param) == (3, "required")
     assert (found.parameters["sequence"].int64_param, found.parameters["temperature"].double_param) == (5, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "is_kept"), [("end", "stop", True), ("text", "stop", False), ("end", SECRET, False)]
+    ("kind", "text", "is_kept"),
+    [
+        ("end", "stop", True),
+        ("end", "bad_call", True),
+        ("text", "stop", False),
+        ("tool_call", '{"name": "stop"}', False),
+        ("end", SECRET, False),
+    ],
 )
 def test_how_an_answer_ended_is_kept_and_its_words_are_not(kind: str, text: str, is_kept: bool) -> None:
     reply: Any = parse("inference.ModelInferResponse", b"")
