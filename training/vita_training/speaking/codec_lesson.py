@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vita15.config import SAMPLES_PER_CODE, CodecConfig
+from vita15.config import CodecConfig
 from vita_training.recipe.schedule import Schedule
 from vita_training.speaking.clauses import Clauses
 from vita_training.speaking.codec import Codec, nearest
-from vita_training.speaking.corpus import speak_all, speak_for
+from vita_training.speaking.corpus import Crops, speak_all, speak_for
 from vita_training.speaking.measures import resynthesis
 from vita_training.speaking.spectra import spectral_loss
 from vita_training.speaking.voice import SpokenClause, Voice
@@ -31,8 +31,6 @@ SCHEDULE = Schedule(
     judge_steps=500,
 )
 PEAK_RATE = 1.2e-3
-BATCH = 12
-CROP_CODES = 36  # 0.9 s; longer crops cost more than they teach
 SPOKEN_S = 80 * 60  # of the voice to draw crops from; 350 MB
 QUANTISE_SHARE = 0.1  # of the steps: from then on through the codebook
 BYPASS = 0.15  # of the batch, once quantised
@@ -42,13 +40,11 @@ JUDGED = 40  # development clauses
 
 
 class CodecLesson:
-    """Teaches crops of speech to come back through the codes. A batch is sound, (BATCH, CROP_CODES × 600)."""
+    """Teaches crops of speech to come back through the codes. A batch is sound."""
 
-    def __init__(
-        self, model: Codec, speech: Tensor, development: Sequence[SpokenClause], *, steps: int, seed: int
-    ) -> None:
-        """Take a fresh codec, (S,) float32 speech at 24 kHz, clauses to judge by, and the steps of the schedule."""
-        self.model, self._speech, self._development, self._seed = model, speech, development, seed
+    def __init__(self, model: Codec, crops: Crops, development: Sequence[SpokenClause], steps: int) -> None:
+        """Take a fresh codec, what to learn, clauses to judge by, and the steps of the schedule."""
+        self.model, self._crops, self._development = model, crops, development
         self._quantise_at = round(QUANTISE_SHARE * steps)
 
     @property
@@ -58,10 +54,7 @@ class CodecLesson:
 
     def batch(self, number: int) -> Tensor:
         """See `Lesson`."""
-        noise = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
-        length = CROP_CODES * SAMPLES_PER_CODE
-        starts = torch.randint(len(self._speech) - length, (BATCH,), generator=noise)
-        return torch.stack([self._speech[start : start + length] for start in starts.tolist()])
+        return self._crops.batch(number)
 
     def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
         """See `Lesson`."""
@@ -91,7 +84,7 @@ class CodecLesson:
     @torch.no_grad()
     def _lay_codebook(self) -> None:
         device = self.model.codebook.device
-        crops = (self.batch(-1 - i) for i in range(KMEANS_BATCHES))
+        crops = (self._crops.batch(-1 - i) for i in range(KMEANS_BATCHES))
         vectors = torch.cat([self.model.encoder(crop.to(device)).flatten(0, 1) for crop in crops])
         self.model.means.start(vectors, self.model.codebook)
 
@@ -99,6 +92,6 @@ class CodecLesson:
 def codec_lesson(config: CodecConfig, clauses: Clauses, *, steps: int = SCHEDULE.steps, seed: int = 0) -> CodecLesson:
     """Speak the clauses and make the lesson, its weights drawn by the seed."""
     voice = Voice()
-    speech = speak_for(voice, clauses.train, SPOKEN_S)
+    crops = Crops(speak_for(voice, clauses.train, SPOKEN_S), seed)
     torch.manual_seed(seed)
-    return CodecLesson(Codec(config), speech, speak_all(voice, clauses.development[:JUDGED]), steps=steps, seed=seed)
+    return CodecLesson(Codec(config), crops, speak_all(voice, clauses.development[:JUDGED]), steps)

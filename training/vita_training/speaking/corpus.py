@@ -17,6 +17,8 @@ from vita_training.speaking.voice import SpokenClause, Voice
 
 Sound = npt.NDArray[np.float32]  # (S,) in [-1, 1] at 24 kHz
 GAP_S = 0.1  # silence between clauses
+CROPS = 12  # a batch
+CROP_CODES = 36  # 0.9 s; longer crops cost more than they teach
 
 
 def speak_all(voice: Voice, clauses: Sequence[str]) -> list[SpokenClause]:
@@ -42,6 +44,21 @@ def speak_for(voice: Voice, clauses: Sequence[str], seconds: float, seed: int = 
         room -= spent
     shown.close()
     return torch.from_numpy(np.concatenate(sounds))
+
+
+class Crops:
+    """Draws batches of sound from a recording, each a pure function of its number."""
+
+    def __init__(self, speech: Tensor, seed: int) -> None:
+        """Take (S,) float32 at 24 kHz."""
+        self._speech, self._seed = speech, seed
+
+    def batch(self, number: int) -> Tensor:
+        """(CROPS, CROP_CODES × 600)."""
+        noise = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
+        length = CROP_CODES * SAMPLES_PER_CODE
+        starts = torch.randint(len(self._speech) - length, (CROPS,), generator=noise)
+        return torch.stack([self._speech[start : start + length] for start in starts.tolist()])
 
 
 def on_the_grid(spoken: SpokenClause, lead_samples: int = 0) -> Tensor:

@@ -34,6 +34,12 @@ class Take:
         """Its length to the original's."""
         return len(self.sound) / len(self.clause.samples)
 
+    def is_clean(self, heard: Sequence[str]) -> bool:
+        """Whether it ended by itself, at about the original's length, and its last word was among what was heard."""
+        shortest, longest = CLEAN_LENGTHS
+        last = words(self.clause.text)[-1:]
+        return self.is_ended and shortest <= self.length_ratio <= longest and list(heard[-1:]) == last
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -77,11 +83,7 @@ def judge(takes: Sequence[Take], real_time_factor: float, listener: Listener) ->
     said = [words(take.clause.text) for take in takes]
     heard = [listener.hear(take.sound).split() for take in takes]
     ratios = [take.length_ratio for take in takes]
-    shortest, longest = CLEAN_LENGTHS
-    clean = [
-        take.is_ended and shortest <= take.length_ratio <= longest and theirs[-1:] == ours[-1:]
-        for take, ours, theirs in zip(takes, said, heard, strict=True)
-    ]
+    clean = [take.is_clean(theirs) for take, theirs in zip(takes, heard, strict=True)]
     return Verdict(
         word_error_rate=word_error_rate([" ".join(ours) for ours in said], [" ".join(theirs) for theirs in heard]),
         exact_share=float(np.mean([ours == theirs for ours, theirs in zip(said, heard, strict=True)])),

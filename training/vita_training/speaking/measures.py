@@ -8,6 +8,7 @@ import torch
 from pystoi import stoi
 from torch import Tensor
 
+from vita15.codec import CodecDecoder
 from vita15.config import SPEECH_OUT_HZ
 from vita_training.speaking.codec import Codec
 from vita_training.speaking.corpus import Sound, on_the_grid
@@ -33,8 +34,13 @@ def code_use(spoken: Iterable[Tensor], size: int) -> float:
 
 
 @torch.no_grad()
-def resynthesis(codec: Codec, clauses: Iterable[SpokenClause]) -> dict[str, float]:
+def resynthesis(codec: Codec, clauses: Iterable[SpokenClause], decoder: CodecDecoder | None = None) -> dict[str, float]:
     """Send clauses through the codes and compare.
+
+    Args:
+        codec: whose codes.
+        clauses: what is said.
+        decoder: who makes sound of them, in the place of the codec's own.
 
     Returns:
         Means over clauses: `mel`, the distance in nepers, and `stoi`; and `code_use` by all of them together.
@@ -45,7 +51,7 @@ def resynthesis(codec: Codec, clauses: Iterable[SpokenClause]) -> dict[str, floa
     for clause in clauses:
         sound = on_the_grid(clause)
         codes = codec.codes(sound[None])
-        made = codec.decoder(codes)
+        made = (decoder or codec.decoder)(codes)
         spoken.append(codes[0])
         mel.append(float(mel_distance(made, sound[None])))
         similar.append(intelligibility(sound.numpy(), made[0].numpy()))
