@@ -19,7 +19,8 @@ from vita15.config import CONFIGS, VitaConfig
 from vita15.llm import build_llm
 from vita15.speech_decoder import SpeechDecoder
 from vita15.speech_encoder import SpeechEncoder
-from vita15.tokenizer import byte_level_tokenizer
+from vita15.tokenizer import SPECIAL_TOKENS, byte_level_tokenizer
+from vita15.tool_format import CALL_MARKS
 from vita15.vision_encoder import VisionEncoder
 
 BUILDERS: dict[str, Callable[[VitaConfig], nn.Module]] = {
@@ -45,7 +46,7 @@ def write_random_checkpoint(config: VitaConfig, seed: int, out: Path, tokenizer:
     with tempfile.TemporaryDirectory() as scratch:
         if tokenizer is None:
             tokenizer = Path(scratch) / "tokenizer.json"
-            byte_level_tokenizer(config.llm.vocab).save(str(tokenizer))
+            byte_level_tokenizer(config.llm.vocab, [*SPECIAL_TOKENS, *CALL_MARKS]).save(str(tokenizer))
         for index, (component, build) in enumerate(BUILDERS.items()):
             torch.manual_seed(1000 * seed + index)
             save_component(
