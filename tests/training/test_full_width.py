@@ -14,9 +14,9 @@ from vita_training.recipe.loop import SNAPSHOT
 from vita_training.recipe.run_log import read_log
 from vita_training.recipe.snapshot import read_progress
 from vita_training.recipe.stages import STAGES
+from vita_training.world.tokenizer import make_tokenizer
 
 from tests.training.small_sets import write_sets
-from vita15.tokenizer import byte_level_tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ LAYERS, VOCAB, STEPS = 2, 4096, 2
 LARGEST_RSS = 8 << 30  # bytes
 LONGEST_S = 300.0
 SHORT = {"0.1": 4, "2.1a": 400, "2.3": 400}  # tiles and frames a step; positions otherwise
-POSITIONS = 400
+POSITIONS = 200
 
 
 def write_config(path: Path) -> None:
@@ -43,7 +43,7 @@ def write_config(path: Path) -> None:
 def test_every_stage_runs_at_full_width_in_eight_gigabytes_and_five_minutes(tmp_path: Path) -> None:
     write_sets(tmp_path / "sets", has_videos=False)
     write_config(tmp_path / "config.json")
-    byte_level_tokenizer(VOCAB).save(str(tmp_path / "tokenizer.json"))
+    make_tokenizer(VOCAB).save(str(tmp_path / "tokenizer.json"))
     began = time.monotonic()
     for stage in STAGES:
         command = [sys.executable, "-m", "vita_training.recipe", stage, "--config", str(tmp_path / "config.json")]

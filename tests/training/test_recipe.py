@@ -19,7 +19,7 @@ from vita_training.recipe.loop import SNAPSHOT, make_optimizer
 from vita_training.recipe.rows import Splicer
 from vita_training.recipe.schedule import Schedule
 from vita_training.recipe.stages import STAGES, starts_from
-from vita_training.recipe.teach import Setting, load_assistant, teach
+from vita_training.recipe.teach import Setting, lesson_of, load_assistant, teach
 from vita_training.world.prompt import SYSTEM_PROMPT
 from vita_training.world.sources import captions, questions
 
@@ -232,6 +232,31 @@ def test_every_stage_changes_its_own_parts_and_leaves_the_rest_to_the_bit(
         assert (tmp_path / stage.name / SNAPSHOT).exists()
         assert all(is_within(name, stage.trains) for name in changed), stage.name
         assert {part for part in stage.trains if any(is_within(n, [part]) for n in changed)} == set(stage.trains)
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [
+        ("0.1", {"colour", "shape", "place", "radius"}),
+        ("0.2", {"state", "text"}),
+        ("2.1a", {"wer_stream", "wer_full"}),
+        ("2.3", {"finished", "unfinished"}),
+    ],
+)
+def test_a_stage_is_judged_by_what_it_does_on_development_batches(
+    tokenizer: Tokenizer, tmp_path: Path, sets: Path, name: str, figures: set[str]
+) -> None:
+    ours = setting(tokenizer, tmp_path, sets)
+    for before in starts_from(STAGES[name]):
+        teach(before, ours, Schedule(steps=1))
+    lesson = lesson_of(STAGES[name], ours)
+    assert lesson.judge() == {}  # of data from elsewhere nothing is kept aside
+    lesson.development = [lesson.batch(0), lesson.batch(1)]  # type: ignore[attr-defined]
+    lesson.model.eval()
+    with torch.no_grad():
+        judged = lesson.judge()
+    assert figures <= judged.keys()
+    assert all(0 <= value <= 10 for value in judged.values())
 
 
 def test_a_stage_does_not_begin_before_those_it_starts_from_are_finished(

@@ -66,7 +66,7 @@ class HearingLesson:
     rates: Mapping[str, float]
     pools: Pools[Sound]
     tokenizer: Tokenizer
-    development: Sequence[Sound] = ()
+    development: Sequence[Sequence[Sound]] = ()  # batches to judge by
 
     def __post_init__(self) -> None:
         """Set what features are normalised by, from the first batches."""
@@ -98,10 +98,14 @@ class HearingLesson:
         return {f"wer_{mode}": self._word_error_rate(mode) for mode in ("stream", "full")}
 
     def _word_error_rate(self, mode: Mode) -> float:
-        features, lengths = features_of(self.development, self.model.assistant.device)
+        said = [plain(sound.text) for batch in self.development for sound in batch]
+        read = [text or "-" for batch in self.development for text in self._read(batch, mode)]
+        return float(jiwer.wer(said, read))
+
+    def _read(self, batch: Sequence[Sound], mode: Mode) -> list[str]:
+        features, lengths = features_of(batch, self.model.assistant.device)
         letters, _, counts = self.model(features, lengths, mode)
-        read = [read_letters(row[:n].argmax(-1).tolist()) for row, n in zip(letters, counts.tolist(), strict=True)]
-        return float(jiwer.wer([plain(s.text) for s in self.development], [text or "-" for text in read]))
+        return [read_letters(row[:n].argmax(-1).tolist()) for row, n in zip(letters, counts.tolist(), strict=True)]
 
 
 def draw_sound(mixture: Mixture, rng: random.Random) -> Sound:

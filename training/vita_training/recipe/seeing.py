@@ -43,7 +43,7 @@ class SeeingLesson:
     rates: Mapping[str, float]
     mixture: Mixture
     seed: int
-    development: Sequence[Sight] = ()
+    development: Sequence[Sequence[Sight]] = ()  # batches to judge by
     batch_tiles: int = BATCH_TILES
 
     def batch(self, number: int) -> list[Sight]:
@@ -74,7 +74,8 @@ class SeeingLesson:
 
     def judge(self) -> dict[str, float]:
         """See `Lesson`."""
-        return self.loss(self.development)[1] if self.development else {}
+        judged = [self.loss(batch)[1] for batch in self.development]
+        return {name: sum(figures[name] for figures in judged) / len(judged) for name in (judged[0] if judged else ())}
 
     def _draw(self, rng: random.Random) -> list[Sight]:
         _, sample = self.mixture.draw(rng)

@@ -63,7 +63,7 @@ STAGES = {
             after=(),
             trains={TOWER: Rate(1.5e-3, 1e-4)},
             sets=(Share("captions", 1.0),),
-            schedule=Schedule(steps=3000, betas=(0.9, 0.98), weight_decay=0.02),
+            schedule=Schedule(steps=2600, betas=(0.9, 0.98), weight_decay=0.02),
             batch_length=48,
         ),
         Stage(
@@ -73,8 +73,8 @@ STAGES = {
             after=(),
             trains={LLM: Rate(1e-3, 2e-5)},
             sets=(Share("talks", 1.0),),
-            schedule=Schedule(steps=1200),
-            batch_length=2000,
+            schedule=Schedule(steps=1500),
+            batch_length=1500,
         ),
         Stage(
             name="1.1",
@@ -84,7 +84,7 @@ STAGES = {
             trains={PROJECTOR: Rate(2e-3, 5e-4)},
             sets=(Share("captions", 0.2),),
             schedule=Schedule(steps=300),
-            batch_length=2000,
+            batch_length=1500,
         ),
         Stage(
             name="1.2",
@@ -94,7 +94,7 @@ STAGES = {
             trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
             sets=(Share("captions", 1.0),),
             schedule=Schedule(steps=1200),
-            batch_length=2000,
+            batch_length=1500,
         ),
         Stage(
             name="1.3",
@@ -103,8 +103,8 @@ STAGES = {
             after=("1.2",),
             trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
             sets=(Share("questions", 1.0), Share("captions", 0.2)),
-            schedule=Schedule(steps=4500),
-            batch_length=2000,
+            schedule=Schedule(steps=4300),
+            batch_length=1500,
         ),
         Stage(
             name="2.1a",
@@ -113,7 +113,7 @@ STAGES = {
             after=(),
             trains={part: Rate(1.2e-3, 1e-4) for part in (*ENCODER, *NORMALISATION)},
             sets=(Share("transcripts", 1.0),),
-            schedule=Schedule(steps=6000, betas=(0.9, 0.98), weight_decay=0.01),
+            schedule=Schedule(steps=5000, betas=(0.9, 0.98), weight_decay=0.01),
             batch_length=8000,
         ),
         Stage(
@@ -124,7 +124,7 @@ STAGES = {
             trains={ADAPTER: Rate(2e-3, 5e-4), PROMPT: Rate(2e-3, 5e-4)},
             sets=(Share("transcripts", 1.0, is_transcribed=True),),
             schedule=Schedule(steps=800),
-            batch_length=2000,
+            batch_length=1500,
         ),
         Stage(
             name="2.2",
@@ -141,8 +141,8 @@ STAGES = {
             # The first set is 4 % of captions and 20 % of questions, half of them spoken, and noise. Transcription goes
             # on (ours): the adapter moves, and the vectors for transcription would no longer fit it.
             sets=(Share("speech_and_noise", 1.0), Share("transcripts", 0.25, is_transcribed=True)),
-            schedule=Schedule(steps=4500),
-            batch_length=2000,
+            schedule=Schedule(steps=4300),
+            batch_length=1500,
             has_states=True,
         ),
         Stage(

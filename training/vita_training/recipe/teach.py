@@ -87,7 +87,7 @@ def _seeing(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any]
     lesson = SeeingLesson(model, _rates(stage, setting, "heads"), mixture, setting.seed, batch_tiles=length)
     if setting.data == WORLD:
         judging = SeeingLesson(model, {}, _mixture(stage, setting, DEVELOPMENT_SEED), DEVELOPMENT_SEED)
-        lesson.development = [sight for number in range(JUDGED_BATCHES) for sight in judging.batch(number)]
+        lesson.development = [judging.batch(number) for number in range(JUDGED_BATCHES)]
     return lesson
 
 
@@ -115,7 +115,7 @@ def _hearing(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any
     lesson = HearingLesson(model, _rates(stage, setting, "letters", "words"), pools, setting.tokenizer)
     if setting.data == WORLD:
         judging = _sound_pools(stage, setting, DEVELOPMENT_SEED)
-        lesson.development = [sound for number in range(JUDGED_BATCHES) for sound in judging.batch(number)]
+        lesson.development = [judging.batch(number) for number in range(JUDGED_BATCHES)]
     return lesson
 
 
@@ -134,7 +134,7 @@ def _turn_ends(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[A
     lesson = TurnEndLesson(TaughtAssistant(assistant), _rates(stage, setting), pools())
     if setting.data == WORLD:
         judging = pools(DEVELOPMENT_SEED)
-        lesson.development = [pause for number in range(JUDGED_BATCHES) for pause in judging.batch(number)]
+        lesson.development = [judging.batch(number) for number in range(JUDGED_BATCHES)]
     return lesson
 
 

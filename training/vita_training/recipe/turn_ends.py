@@ -18,7 +18,7 @@ from vita_training.data.pools import Mixture, Pools
 from vita_training.recipe.answering import TaughtAssistant
 from vita_training.recipe.assistant import features_of
 
-FINISHED, UNFINISHED = "finished", "unfinished"  # a sample's kind
+FINISHED, UNFINISHED = KINDS = ("finished", "unfinished")  # of a sample
 ASKED_FRAMES = 5  # at a clip's end: the last 200 ms, all of them in the pause
 
 
@@ -37,7 +37,7 @@ class TurnEndLesson:
     model: TaughtAssistant
     rates: Mapping[str, float]
     pools: Pools[Pause]
-    development: Sequence[Pause] = ()
+    development: Sequence[Sequence[Pause]] = ()  # batches to judge by
 
     def batch(self, number: int) -> list[Pause]:
         """See `Lesson`."""
@@ -53,9 +53,10 @@ class TurnEndLesson:
         """See `Lesson`: shares of pauses judged right, of each kind, at their last frame."""
         if not self.development:
             return {}
-        logits, wanted = self._asked(self.development)
-        is_right = (logits[:, -1] > 0) == (wanted[:, -1] > 0.5)
-        return {name: is_right[wanted[:, -1] == float(name == FINISHED)].float().mean().item() for name in _NAMES}
+        asked = [self._asked(batch) for batch in self.development]
+        last, wanted = (torch.cat([pair[i][:, -1] for pair in asked]) for i in (0, 1))
+        is_right = (last > 0) == (wanted > 0.5)
+        return {name: is_right[wanted == float(name == FINISHED)].float().mean().item() for name in KINDS}
 
     def _asked(self, batch: Sequence[Pause]) -> tuple[Tensor, Tensor]:
         """Logits over each clip's last frames, (B, ASKED_FRAMES), and what they should be."""
@@ -69,9 +70,6 @@ class TurnEndLesson:
         places = (counts[:, None] - ASKED_FRAMES + torch.arange(ASKED_FRAMES, device=counts.device)).clamp_min(0)
         wanted = torch.tensor([float(pause.is_finished) for pause in batch], device=logits.device)
         return logits.float().gather(1, places), wanted[:, None].expand(-1, ASKED_FRAMES)
-
-
-_NAMES = (FINISHED, UNFINISHED)
 
 
 def draw_pause(mixture: Mixture, rng: random.Random) -> Pause:
