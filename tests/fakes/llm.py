@@ -21,7 +21,7 @@ from vita_orchestrator.components import (
     TextPiece,
     ToolCall,
 )
-from vita_runtime.errors import ComponentUnavailable, ContextFull, VitaError
+from vita_runtime.errors import BadInput, ComponentUnavailable, ContextFull, VitaError
 
 from tests.fakes.faults import Bench, paced
 
@@ -102,6 +102,8 @@ class FakeContext:
 
     async def append_text(self, role: str, text: str, *, tools: str = "") -> int:
         await self._enter("append_text")
+        if tools and not self._llm.has_tools:
+            raise BadInput("tools", "this model was trained without")
         return self._append(role, [*words(text), *([tools] if tools else [])])
 
     async def append_call(self, call: ToolCall) -> int:
@@ -259,6 +261,7 @@ class FakeLlm:
     first_s: float = 0.03
     token_s: float = 0.02
     append_s: float = 0.001
+    has_tools: bool = True  # False: trained without them
     contexts: list[FakeContext] = field(default_factory=list[FakeContext])
     live: list[FakeContext] = field(default_factory=list[FakeContext])
 

@@ -178,7 +178,30 @@ async def test_a_bad_call_is_an_error_with_a_code_of_its_own(api: openai.AsyncOp
     assert failed.value.code == "bad_tool_call"
 
 
+async def test_a_model_without_tools_says_so_and_names_the_parameter(
+    api: openai.AsyncOpenAI, fakes: FakeComponents
+) -> None:
+    fakes.llm.has_tools = False
+    with pytest.raises(openai.BadRequestError, match="trained without") as refused:
+        await api.chat.completions.create(model="vita", messages=[QUESTION], tools=TOOLS)  # type: ignore[list-item]
+    assert (refused.value.param, refused.value.code) == ("tools", "invalid_value")
+
+
 # Realtime.
+
+
+async def test_a_session_whose_model_has_no_tools_goes_on_without_them(talker: Talker, fakes: FakeComponents) -> None:
+    fakes.llm.has_tools = False
+    await with_tools(talker)
+    await ask(talker)
+    failed = talker.events[-1]["response"]
+    assert isinstance(failed, dict)
+    assert (failed["status"], failed["status_details"]["error"]["code"]) == ("failed", "invalid_value")
+    await talker.send("session.update", session={"type": "realtime", "tools": []})
+    await talker.until("session.updated")
+    await ask(talker)
+    assert talker.events[-1]["response"]["status"] == "completed"  # type: ignore[index]
+    check(talker.events)
 
 
 async def test_calls_come_behind_the_words_in_the_order_that_clients_depend_on(talker: Talker) -> None:
