@@ -21,6 +21,15 @@ class Received:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool that an answer asks for."""
+
+    call_id: str
+    name: str
+    arguments: str  # a JSON object
+
+
 @dataclass(slots=True)
 class Answer:
     """One response as it came in."""
@@ -28,6 +37,7 @@ class Answer:
     response_id: str
     created_s: float
     text: str = ""
+    calls: list[Call] = field(default_factory=list[Call])
     sound: bytearray = field(default_factory=bytearray)  # 24 kHz, 16 bits
     arrivals: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])  # when, ms of sound
     first_text_s: float | None = None
@@ -61,6 +71,8 @@ class Answer:
             self.arrivals.append((received.at_s, len(samples) // BYTES_PER_MS))
             self.first_audio_s = self.first_audio_s or received.at_s
             self.last_audio_s = received.at_s
+        elif received.kind == "response.function_call_arguments.done":
+            self.calls.append(Call(*(str(received.event[key]) for key in ("call_id", "name", "arguments"))))
         elif received.kind == "response.done":
             self._finish(part(received.event, "response"), received.at_s)
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from vita_cli.answers import BYTES_PER_MS, Answer, Event, Received, part
+from vita_cli.answers import BYTES_PER_MS, Answer, Call, Event, Received, part
 
 FRAME_MS = 20  # what sound cards hand over; short enough that pacing adds nothing to what is measured
 OPEN_S = 10.0
@@ -76,11 +76,15 @@ class RealtimeClient:
         """Show a JPEG or PNG."""
         kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
         url = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-        await self._create_item({"type": "input_image", "image_url": url, "detail": detail})
+        await self._create_message({"type": "input_image", "image_url": url, "detail": detail})
 
     async def send_text(self, text: str) -> None:
         """Say something in writing; it asks for no answer by itself."""
-        await self._create_item({"type": "input_text", "text": text})
+        await self._create_message({"type": "input_text", "text": text})
+
+    async def send_tool_output(self, call: Call, output: str) -> None:
+        """Say what a tool said; it asks for no answer by itself."""
+        await self._create_item({"type": "function_call_output", "call_id": call.call_id, "output": output})
 
     async def wait_for(self, *kinds: str, since: int = 0, timeout_s: float = 30.0) -> Received:
         """Return the first event of one of these kinds from number `since` on.
@@ -147,9 +151,11 @@ class RealtimeClient:
         failed = next((one for one in self.events if one.kind == "error"), None)
         return str(part(failed.event, "error").get("message", "unknown error")) if failed else None
 
-    async def _create_item(self, content: Event) -> None:
+    async def _create_message(self, content: Event) -> None:
+        await self._create_item({"type": "message", "role": "user", "content": [content]})
+
+    async def _create_item(self, item: Event) -> None:
         seen = len(self.events)
-        item = {"type": "message", "role": "user", "content": [content]}
         await self.send("conversation.item.create", item=item)
         await self.wait_for("conversation.item.done", since=seen)
 

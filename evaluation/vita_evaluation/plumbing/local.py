@@ -27,6 +27,7 @@ from vita_orchestrator.components import (
     QueryState,
     Sampling,
     TextPiece,
+    ToolCall,
     Utterance,
 )
 from vita_replay.modelled.context import Context as Read
@@ -151,8 +152,11 @@ class LocalContext:
     def capacity(self) -> int:
         return self._settings.capacity
 
-    async def append_text(self, role: str, text: str) -> int:
-        return self._append(role, len(tokens_of(text)))
+    async def append_text(self, role: str, text: str, *, tools: str = "") -> int:
+        return self._append(role, len(tokens_of(text + tools)))
+
+    async def append_call(self, call: ToolCall) -> int:
+        return self._append("assistant", len(tokens_of(call.arguments)))
 
     async def append_embeddings(self, role: str, embeddings: Embeddings) -> int:
         return self._append(role, embeddings.count)
