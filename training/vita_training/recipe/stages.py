@@ -63,7 +63,7 @@ STAGES = {
             after=(),
             trains={TOWER: Rate(1.5e-3, 1e-4)},
             sets=(Share("captions", 1.0),),
-            schedule=Schedule(steps=2600, betas=(0.9, 0.98), weight_decay=0.02),
+            schedule=Schedule(steps=2400, betas=(0.9, 0.98), weight_decay=0.02),
             batch_length=48,
         ),
         Stage(
@@ -93,7 +93,7 @@ STAGES = {
             after=("1.1",),
             trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
             sets=(Share("captions", 1.0),),
-            schedule=Schedule(steps=1200),
+            schedule=Schedule(steps=1000),
             batch_length=1500,
         ),
         Stage(
@@ -103,7 +103,7 @@ STAGES = {
             after=("1.2",),
             trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
             sets=(Share("questions", 1.0), Share("captions", 0.2)),
-            schedule=Schedule(steps=4300),
+            schedule=Schedule(steps=4200),
             batch_length=1500,
         ),
         Stage(
@@ -123,7 +123,7 @@ STAGES = {
             after=("1.3", "2.1a"),
             trains={ADAPTER: Rate(2e-3, 5e-4), PROMPT: Rate(2e-3, 5e-4)},
             sets=(Share("transcripts", 1.0, is_transcribed=True),),
-            schedule=Schedule(steps=800),
+            schedule=Schedule(steps=700),
             batch_length=1500,
         ),
         Stage(
@@ -141,7 +141,7 @@ STAGES = {
             # The first set is 4 % of captions and 20 % of questions, half of them spoken, and noise. Transcription goes
             # on (ours): the adapter moves, and the vectors for transcription would no longer fit it.
             sets=(Share("speech_and_noise", 1.0), Share("transcripts", 0.25, is_transcribed=True)),
-            schedule=Schedule(steps=4300),
+            schedule=Schedule(steps=4200),
             batch_length=1500,
             has_states=True,
         ),
