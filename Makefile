@@ -46,4 +46,7 @@ bench: setup  ## what streaming is worth on a real stack, then what the plumbing
 	.venv/bin/python -m vita_evaluation.latency.bench --own-stack --pairs 2
 	.venv/bin/python -m vita_evaluation.plumbing.bench --write
 
+variants: setup  ## make test material for A/B from the tiny checkpoint: another codebook, a dull voice; RUN=folder: another generator
+	.venv/bin/python -m vita_training.speaking.variants $(if $(RUN),--run $(RUN))
+
 .PHONY: help setup fmt check test test-slow protos lock up down demo tiny bench

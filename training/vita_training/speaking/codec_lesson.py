@@ -66,7 +66,7 @@ class CodecLesson:
 
     def judge(self) -> dict[str, float]:
         """See `Lesson`: mel distance, STOI and use of codes on development clauses."""
-        return resynthesis(self.model, self._development)
+        return resynthesis(self.model, self._development) if self._development else {}
 
     def _quantised(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Put codebook rows in the place of most vectors (B, T, dim), with their gradients; and the commitment loss."""

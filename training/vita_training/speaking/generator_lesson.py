@@ -74,7 +74,7 @@ class GeneratorLesson:
 
     def judge(self) -> dict[str, float]:
         """See `Lesson`: mel distance, STOI and use of codes on development clauses."""
-        return resynthesis(self.model.codec, self._development, self.model.decoder)
+        return resynthesis(self.model.codec, self._development, self.model.decoder) if self._development else {}
 
 
 def generator_lesson(
