@@ -49,4 +49,4 @@ bench: setup  ## what streaming is worth on a real stack, then what the plumbing
 variants: setup  ## make test material for A/B from the tiny checkpoint: another codebook, a dull voice; RUN=folder: another generator
 	.venv/bin/python -m vita_training.speaking.variants $(if $(RUN),--run $(RUN))
 
-.PHONY: help setup fmt check test test-slow protos lock up down demo tiny bench
+.PHONY: help setup fmt check test test-slow protos lock up down demo tiny bench variants
