@@ -63,6 +63,8 @@ class Model:
         """What came out, pieces of text joined."""
         joined: list[tuple[str, str]] = []
         for event in self.events:
+            if event.kind is Kind.TEXT and not event.text:
+                continue
             if event.kind is Kind.TEXT and joined and joined[-1][0] == "text":
                 joined[-1] = ("text", joined[-1][1] + event.text)
             else:
@@ -135,6 +137,18 @@ def test_a_call_without_end_is_bounded(calling: Tokenizer) -> None:
     model.say("<tool_call>" + "ab" * 2 * MAX_CALL_TOKENS)
     assert model.said == [("end", "bad_call")]
     assert model.events[-1].count == MAX_CALL_TOKENS + 1
+
+
+def test_a_long_call_gives_signs_of_life_that_hold_no_more_than_the_words(calling: Tokenizer) -> None:
+    model = Model(calling, FREELY)
+    model.say("Well.\n" + call_text(ToolCall.of("say", {"words": "ab" * 150})))
+    words = [event for event in model.events if event.kind is Kind.TEXT and event.text]
+    signs = [event for event in model.events if event.kind is Kind.TEXT and not event.text]
+    *_, call, end = model.events
+    assert len(signs) >= 2
+    assert {sign.position for sign in signs} == {words[-1].position}
+    assert call.kind is Kind.TOOL_CALL
+    assert sum(event.count for event in model.events[:-1]) == end.count
 
 
 def test_a_call_that_the_longest_answer_cuts_is_none(calling: Tokenizer) -> None:

@@ -23,6 +23,7 @@ from vita15.tokenizer import Detokenizer, Tokenizer
 
 STATES = ("speech", "text", "noise")  # the order of the scores on the wire
 PIECE_TOKENS = 4  # messages a second, not bytes, are the ceiling (docs/components.md)
+SIGN_TOKENS = 64  # of a call, which comes out when it is whole: whoever hears nothing for 10 s takes us for lost
 PIECE_S = 0.03  # but words do not wait longer than this for company: a large model's steps take that long
 
 
@@ -67,6 +68,7 @@ class Generation:
         self._count = 0  # tokens of the text
         self._unsent = ""
         self._sent_count = 0
+        self._sent_position = context.position  # where the context holds the words that are out
         self._sent_at = -math.inf
         self._before = context.position
         self.is_over = False
@@ -147,11 +149,14 @@ class Generation:
         except BadCallError:
             self.end("bad_call")
             return
-        if call is None:
+        count = self._count - self._sent_count
+        if call is None and count < SIGN_TOKENS:
             return
-        event = TextEvent(Kind.TOOL_CALL, self._context.position, self._count - self._sent_count, call.as_json())
         self._sent_count = self._count
-        self._reply(event)
+        if call is None:  # no words yet, but a sign of life
+            self._reply(TextEvent(Kind.TEXT, self._sent_position, count))
+            return
+        self._reply(TextEvent(Kind.TOOL_CALL, self._context.position, count, call.as_json()))
         if self._calling.is_over:
             self.end("stop")
 
@@ -167,7 +172,7 @@ class Generation:
         position, count = self._clean
         self._reply(TextEvent(Kind.TEXT, position, count - self._sent_count, text))
         self._unsent = self._unsent[len(text) :]
-        self._sent_count = count
+        self._sent_count, self._sent_position = count, position
         self._sent_at = self._now()
 
 
