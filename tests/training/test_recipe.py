@@ -14,6 +14,7 @@ from vita_training.data.sample import AUDIO, IMAGE, Sample, Utterance
 from vita_training.recipe.alignment import Alignment
 from vita_training.recipe.answering import AnsweringLesson, RowMaker, TaughtAssistant, judge_rows
 from vita_training.recipe.assistant import Assistant
+from vita_training.recipe.export import export_assistant
 from vita_training.recipe.freezing import is_within
 from vita_training.recipe.loop import SNAPSHOT, make_optimizer
 from vita_training.recipe.rows import Splicer
@@ -24,6 +25,7 @@ from vita_training.world.prompt import SYSTEM_PROMPT
 from vita_training.world.sources import captions, questions
 
 from tests.training.small_sets import Listed, clip, spoken, write_sets
+from vita15.checkpoint import load_into, load_manifest
 from vita15.config import (
     TINY,
     LlmConfig,
@@ -31,6 +33,7 @@ from vita15.config import (
     VisionEncoderConfig,
     VitaConfig,
 )
+from vita15.speech_encoder import SpeechEncoder
 from vita15.splicing import IGNORED
 from vita15.splicing import Splicer as ServedSplicer
 from vita15.splicing import splice as served_splice
@@ -232,6 +235,15 @@ def test_every_stage_changes_its_own_parts_and_leaves_the_rest_to_the_bit(
         assert (tmp_path / stage.name / SNAPSHOT).exists()
         assert all(is_within(name, stage.trains) for name in changed), stage.name
         assert {part for part in stage.trains if any(is_within(n, [part]) for n in changed)} == set(stage.trains)
+    byte_level_tokenizer(512).save(str(tmp_path / "tokenizer.json"))
+    export_assistant(ours, tmp_path / "tokenizer.json", tmp_path / "out", "7")
+    manifests = [load_manifest(tmp_path / "out" / name) for name in ("vision_encoder", "speech_encoder", "llm")]
+    assert len({manifest.contract["embedding_space"] for manifest in manifests}) == 1
+    assert [manifest.version for manifest in manifests] == ["7"] * 3
+    assert "45 steps" in manifests[0].training_run
+    served = load_into(SpeechEncoder(SMALL.speech_encoder), tmp_path / "out/speech_encoder")
+    trained = load_assistant(ours, list(STAGES.values())).speech
+    assert torch.equal(served.adapter.conv.weight, trained.adapter.conv.weight.half().float())
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ LICENCE = "Apache-2.0"
 TEXT_CONTRACT = "en-1"  # lower-case English clauses, numbers spelled out
 
 
-def export(setting: Setting, tokenizer: Path, out: Path, version: str) -> None:
-    """Write all five components.
+def export_assistant(setting: Setting, tokenizer: Path, out: Path, version: str) -> None:
+    """Write `vision_encoder`, `speech_encoder` and `llm`.
 
     Raises:
         ValueError: a stage is not finished.
@@ -54,7 +54,6 @@ def export(setting: Setting, tokenizer: Path, out: Path, version: str) -> None:
             model=setting.config.name,
             version=version,
         )
-    export_speech(setting, tokenizer, out)
 
 
 def embedding_space(assistant: Assistant) -> str:
@@ -84,7 +83,8 @@ def main() -> None:
     tokenizer: Path = options.tokenizer or prepare_tokenizer(options.folder)
     vocabulary = Tokenizer.from_file(tokenizer)
     setting = Setting(load_config(options.config, vocabulary), vocabulary, options.folder, seed=options.seed)
-    export(setting, tokenizer, options.out, options.version)
+    export_assistant(setting, tokenizer, options.out, options.version)
+    export_speech(setting, tokenizer, options.out)
 
 
 if __name__ == "__main__":
