@@ -16,7 +16,7 @@ from vita15.config import CodecConfig
 from vita_training.recipe.schedule import Schedule
 from vita_training.speaking.clauses import Clauses
 from vita_training.speaking.codec import Codec, nearest
-from vita_training.speaking.corpus import Crops, speak_all, speak_for
+from vita_training.speaking.corpus import CROPS, Crops, speak_all, speak_for
 from vita_training.speaking.measures import resynthesis
 from vita_training.speaking.spectra import spectral_loss
 from vita_training.speaking.voice import SpokenClause, Voice
@@ -89,9 +89,11 @@ class CodecLesson:
         self.model.means.start(vectors, self.model.codebook)
 
 
-def codec_lesson(config: CodecConfig, clauses: Clauses, *, steps: int = SCHEDULE.steps, seed: int = 0) -> CodecLesson:
+def codec_lesson(
+    config: CodecConfig, clauses: Clauses, *, steps: int = SCHEDULE.steps, crops: int = CROPS, seed: int = 0
+) -> CodecLesson:
     """Speak the clauses and make the lesson, its weights drawn by the seed."""
     voice = Voice()
-    crops = Crops(speak_for(voice, clauses.train, SPOKEN_S), seed)
+    drawn = Crops(speak_for(voice, clauses.train, SPOKEN_S), seed, crops)
     torch.manual_seed(seed)
-    return CodecLesson(Codec(config), crops, speak_all(voice, clauses.development[:JUDGED]), steps)
+    return CodecLesson(Codec(config), drawn, speak_all(voice, clauses.development[:JUDGED]), steps)

@@ -49,15 +49,15 @@ def speak_for(voice: Voice, clauses: Sequence[str], seconds: float, seed: int = 
 class Crops:
     """Draws batches of sound from a recording, each a pure function of its number."""
 
-    def __init__(self, speech: Tensor, seed: int) -> None:
-        """Take (S,) float32 at 24 kHz."""
-        self._speech, self._seed = speech, seed
+    def __init__(self, speech: Tensor, seed: int, count: int = CROPS) -> None:
+        """Take (S,) float32 at 24 kHz, and how many crops make a batch."""
+        self._speech, self._seed, self._count = speech, seed, count
 
     def batch(self, number: int) -> Tensor:
-        """(CROPS, CROP_CODES × 600)."""
+        """(count, CROP_CODES × 600)."""
         noise = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
         length = CROP_CODES * SAMPLES_PER_CODE
-        starts = torch.randint(len(self._speech) - length, (CROPS,), generator=noise)
+        starts = torch.randint(len(self._speech) - length, (self._count,), generator=noise)
         return torch.stack([self._speech[start : start + length] for start in starts.tolist()])
 
 

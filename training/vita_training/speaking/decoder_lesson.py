@@ -18,7 +18,7 @@ from vita_training.recipe.schedule import Schedule
 from vita_training.speaking.clauses import Clauses, words
 from vita_training.speaking.codec import Codec
 from vita_training.speaking.corpus import speak_all
-from vita_training.speaking.examples import Batch, Example, ExampleMaker, collate, pools
+from vita_training.speaking.examples import BATCH_LENGTH, Batch, Example, ExampleMaker, collate, pools
 from vita_training.speaking.free_running import judge, longest_codes, speak
 from vita_training.speaking.intelligibility import Listener
 from vita_training.speaking.teaching import TaughtDecoder
@@ -40,10 +40,11 @@ class DecoderLesson:
         tokenizer: Tokenizer,
         judged: tuple[Sequence[SpokenClause], Listener] | None,
         seed: int,
+        batch_length: int = BATCH_LENGTH,
     ) -> None:
         """Take the model, what it learns, and, where it can be judged, clauses and who listens to them."""
         self.model, self._tokenizer, self._judged, self._seed = model, tokenizer, judged, seed
-        self._pools = pools(examples, model.decoder.config.subframes, seed)
+        self._pools = pools(examples, model.decoder.config.subframes, seed, batch_length)
 
     @property
     def rates(self) -> dict[str, float]:
@@ -82,6 +83,7 @@ def decoder_lesson(
     *,
     listener: Listener | None = None,
     text_table: Tensor | None = None,
+    batch_length: int = BATCH_LENGTH,
     seed: int = 0,
 ) -> DecoderLesson:
     """Speak and encode the clauses and make the lesson, its weights drawn by the seed.
@@ -93,6 +95,7 @@ def decoder_lesson(
         clauses: what is learnt and judged.
         listener: who judges; None where the words are not a closed set.
         text_table: (text_vocab, text_embed), the language model's input table, kept as it is; None: one of its own.
+        batch_length: positions of text and codes a step.
         seed: of weights, shifts and batches.
     """
     voice = Voice()
@@ -104,7 +107,7 @@ def decoder_lesson(
     if text_table is not None:
         model.decoder.embed_tokens.weight.requires_grad_(False).copy_(text_table)
     judged = None if listener is None else (speak_all(voice, clauses.development[:JUDGED]), listener)
-    return DecoderLesson(model, examples, tokenizer, judged, seed)
+    return DecoderLesson(model, examples, tokenizer, judged, seed, batch_length)
 
 
 def make_examples(maker: ExampleMaker, voice: Voice, clauses: Sequence[str], seed: int) -> list[Example]:

@@ -53,15 +53,15 @@ class Batch:
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def pools(examples: Sequence[Example], subframes: int, seed: int) -> Pools[Example]:
-    """Draw batches of like length; clauses with rare words come more often."""
+def pools(examples: Sequence[Example], subframes: int, seed: int, batch_length: int = BATCH_LENGTH) -> Pools[Example]:
+    """Draw batches of like length, of about `batch_length` positions; clauses with rare words come more often."""
     counts = Counter(word for example in examples for word in set(example.word.tolist()))
     rarest = (min(counts[word] for word in set(example.word.tolist())) for example in examples)
     weights = list(accumulate(min(RARE_REPEATS, max(1.0, COMMON / count)) for count in rarest))
     return Pools(
         lambda rng: rng.choices(examples, cum_weights=weights)[0],
         lambda example: len(example.word) + 1 + subframes * len(example.tokens),
-        batch_length=BATCH_LENGTH,
+        batch_length=batch_length,
         seed=seed,
     )
 

@@ -22,6 +22,8 @@ from vita_training.recipe.teach import Setting
 from vita_training.speaking import codec_lesson, decoder_lesson
 from vita_training.speaking.clauses import answers_in, choose, cut
 from vita_training.speaking.codec import Codec, load_codec
+from vita_training.speaking.corpus import CROPS
+from vita_training.speaking.examples import BATCH_LENGTH
 from vita_training.speaking.export import export_codec, export_decoder
 from vita_training.speaking.intelligibility import Listener
 
@@ -37,13 +39,17 @@ def speaking_lesson(name: str, setting: Setting, steps: int) -> Lesson[Any]:
     """
     clauses = choose(assistant_answers(setting.data))
     if name == CODEC:
-        return codec_lesson.codec_lesson(setting.config.codec_decoder, clauses, steps=steps, seed=setting.seed)
+        crops = setting.batch_length or CROPS
+        return codec_lesson.codec_lesson(
+            setting.config.codec_decoder, clauses, steps=steps, crops=crops, seed=setting.seed
+        )
     lesson = decoder_lesson.decoder_lesson(
         setting.config.speech_decoder,
         load_codec(setting.folder / CODEC / SNAPSHOT, setting.config.codec_decoder),
         setting.tokenizer,
         clauses,
         listener=world_listener() if setting.data == WORLD else None,
+        batch_length=setting.batch_length or BATCH_LENGTH,
         seed=setting.seed,
     )
     if setting.is_compiled:
