@@ -20,10 +20,10 @@ from tests.training.small_sets import write_sets
 
 pytestmark = pytest.mark.slow
 
-LAYERS, VOCAB, STEPS = 2, 4096, 2
+LAYERS, VOCAB, STEPS = 2, 4096, 1
 LARGEST_RSS = 8 << 30  # bytes
 LONGEST_S = 300.0
-SHORT = {"0.1": 4, "2.1a": 400, "2.3": 400}  # tiles and frames a step; positions otherwise
+SHORT = {"0.1": 1, "2.1a": 400, "2.3": 400}  # tiles and frames a step; positions otherwise
 POSITIONS = 200
 
 
