@@ -49,4 +49,7 @@ bench: setup  ## what streaming is worth on a real stack, then what the plumbing
 variants: setup  ## make test material for A/B from the tiny checkpoint: another codebook, a dull voice; RUN=folder: another generator
 	.venv/bin/python -m vita_training.speaking.variants $(if $(RUN),--run $(RUN))
 
-.PHONY: help setup fmt check test test-slow protos lock up down demo tiny bench variants
+eval: setup  ## what the model hears, sees, remembers and says that training never met, against the bars (15 minutes at most)
+	.venv/bin/python -m vita_evaluation.quality --write
+
+.PHONY: help setup fmt check test test-slow protos lock up down demo tiny bench eval variants

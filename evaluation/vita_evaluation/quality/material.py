@@ -1,0 +1,115 @@
+"""What is measured and with what: a checkpoint, the training folder, and the small world's held-out sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+from vita_training.data.sample import Sample, Source
+from vita_training.recipe.sets import WORLD
+from vita_training.speaking.clauses import Clauses, choose
+from vita_training.speaking.intelligibility import Listener
+from vita_training.speaking.stages import assistant_answers, world_listener
+from vita_training.speaking.voice import Voice
+from vita_training.world import pool
+from vita_training.world.pool import Recordings
+
+from vita_evaluation.offline import Assistant
+
+QUICK = 10  # a quick run takes one sample in so many
+LEAST = 8  # samples of a quick run
+RUN = "tiny"  # the recipe's folder within the training folder
+
+
+class NotMeasurable(Exception):
+    """There is nothing to measure it on; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the bars are measured on; loaded when it is first asked for."""
+
+    checkpoint: Path
+    training: Path
+    is_quick: bool = False
+
+    def count(self, full: int) -> int:
+        """How many samples are taken, of `full` in a whole run."""
+        return max(LEAST, full // QUICK) if self.is_quick else full
+
+    @cached_property
+    def assistant(self) -> Assistant:
+        """What hears, sees and thinks."""
+        return Assistant(self.checkpoint)
+
+    @property
+    def recordings_folder(self) -> Path:
+        """Where held-out questions lie, in held-out voices at held-out speeds."""
+        return pool.pool_folder(self.training / pool.DEFAULT_FOLDER.name, is_held_out=True)
+
+    def ensure_recordings(self) -> None:
+        """Record them, if nobody has: half a minute."""
+        try:
+            Recordings.load(self.recordings_folder)
+        except FileNotFoundError:
+            made = pool.record(pool.HELD_OUT_TAKES, is_held_out=True, processes=os.cpu_count() or 1)
+            made.save(self.recordings_folder)
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """Held-out questions, spoken."""
+        return Recordings.load(self.recordings_folder)
+
+    @cached_property
+    def clauses(self) -> Clauses:
+        """What the voice says."""
+        return choose(assistant_answers(WORLD))
+
+    @property
+    def listener(self) -> Listener:
+        """Who judges the voice."""
+        return world_listener()
+
+    @cached_property
+    def voice(self) -> Voice:
+        """The original that ours was taught by; one a process."""
+        return Voice()
+
+    def stage_folder(self, stage: str) -> Path:
+        """Where the recipe keeps a stage."""
+        return self.training / RUN / stage
+
+
+def sound_of(sample: Sample) -> NDArray[np.int16]:
+    """A sample's first clip: (S,) at 16 kHz."""
+    samples = sample.audio[0].samples
+    assert not isinstance(samples, Path), "the small world's clips are drawn, not read"
+    return samples
+
+
+def draw(
+    source: Source, count: int, title: str, is_wanted: Callable[[Sample], bool] = lambda sample: True
+) -> Iterator[Sample]:
+    """Draw the first `count` samples of a set that are wanted.
+
+    Raises:
+        NotMeasurable: the set has fewer.
+    """
+    shown = tqdm(total=count, desc=title, unit="sample", disable=None, leave=False)
+    found = 0
+    for index in range(len(source)):
+        sample = source[index]
+        if is_wanted(sample):
+            yield sample
+            shown.update()
+            found += 1
+            if found == count:
+                shown.close()
+                return
+    raise NotMeasurable(f"the set has {found} such samples, not {count}")
