@@ -7,5 +7,6 @@ EIGHT_SECONDS = (
 )
 CODES_PER_CHARACTER = 3.0
 
-# One clause of four words: for what hops cost, where no word should be on its way beside those that are waited for.
-ONE_CLAUSE = "It is red, yes."
+# One clause of four words, with nothing to cut it at: for what hops cost, where no word should be on its way beside
+# those that are waited for.
+ONE_CLAUSE = "It is so red."
