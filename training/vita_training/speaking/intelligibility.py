@@ -24,7 +24,9 @@ from vita_training.speaking.clauses import words
 RECOGNISER_HZ = 16_000
 LEVEL = 0.6  # of full scale: the recogniser's level that suits it
 PAD_S = 0.2
-NOISE = 1e-3  # digital silence upsets the recogniser
+# Digital silence upsets the recogniser, in short clauses above all. Word errors on 90 learnt answers in espeak's own
+# voice: 1.3 % at 1e-3, 0.5 % from 2e-3 to 3e-3, 0.8 % at 5e-3, 4.9 % at 1e-2.
+NOISE = 3e-3
 BACKOFF = 0.01
 PRONUNCIATIONS = {"vita": "V IY T AH"}  # what the dictionary lacks
 
