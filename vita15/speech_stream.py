@@ -26,6 +26,8 @@ from vita15.speech_encoder import (
     encoder_frame_count,
 )
 
+FRAME_MS = 10 * SUBSAMPLING  # an encoder frame
+
 
 class SpeechEncoderStream:
     """One utterance being heard."""
@@ -34,7 +36,7 @@ class SpeechEncoderStream:
         """Start an utterance; the encoder must be in evaluation mode and may be shared by many utterances."""
         config = encoder.config
         self.encoder = encoder
-        self.heard_frames = 0  # encoder frames (40 ms) encoded so far
+        self.heard_frames = 0  # encoder frames encoded so far
         self.finished: float | None = None  # probability that what was heard so far is a finished sentence, if known
         self._turn_state: Tensor | None = None
         left_frames = config.left_chunks * config.chunk_frames
@@ -45,6 +47,11 @@ class SpeechEncoderStream:
         self._frames = encoder.after_norm.weight.new_zeros(
             (0, config.hidden)
         )  # from the first that the next embedding sees
+
+    @property
+    def heard_ms(self) -> int:
+        """Sound encoded so far: what `finished` speaks of."""
+        return self.heard_frames * FRAME_MS
 
     def push(self, samples: Tensor) -> Tensor:
         """Hear (S,) float32 samples in [-1, 1] at 16 kHz; return the embeddings that became final, (n, embed).

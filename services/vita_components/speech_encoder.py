@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from vita_orchestrator.components import Embeddings, Utterance
+from vita_orchestrator.components import Embeddings, TurnEnd, Utterance
 from vita_runtime.errors import BadMedia, OutOfOrder
 
+from vita_components.failures import garbled
 from vita_components.pool import Pool
-from vita_components.tensors import Tensor
+from vita_components.tensors import Reply, Tensor
 from vita_components.triton import Deadline, Message, Stream, build_request
 
 FINISH_S = 5.0  # longest silence after `finish`: a recorded sound is all still to be heard, behind other users' sound
@@ -22,6 +23,16 @@ def utterance_request(session_id: str, op: str, samples: bytes = b"") -> Message
     """Ask for something in an utterance."""
     tensors = [Tensor("SAMPLES", "INT16", (len(samples) // BYTES_PER_SAMPLE,), samples)] if samples else []
     return build_request("speech_encoder", tensors, {"op": op, "session_id": session_id})
+
+
+def turn_end_of(reply: Reply) -> TurnEnd | None:
+    """Read whether the sentence is finished; None: the checkpoint has no head that says so."""
+    if "FINISHED" not in reply:
+        return None
+    finished = reply.numbers("FINISHED", ("FP32",))
+    if len(finished) != 1 or not 0 <= finished[0] <= 1:  # NaN is not
+        raise garbled("speech_encoder", "FINISHED is no probability")
+    return TurnEnd(finished[0], reply.integer("HEARD_MS"))
 
 
 class TritonUtterance:
@@ -53,7 +64,7 @@ class TritonUtterance:
                 self._deadline.start(FINISH_S)
             rows = reply.rows("EMBEDDINGS")
             if rows.raw:
-                yield Embeddings(rows.raw, rows.shape[0], rows.shape[1])
+                yield Embeddings(rows.raw, rows.shape[0], rows.shape[1], turn_end=turn_end_of(reply))
             if reply.flag("END"):
                 return
 

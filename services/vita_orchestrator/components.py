@@ -15,6 +15,14 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """What a speech encoder makes of a sentence while it is being spoken."""
+
+    finished: float  # probability that it is a finished one
+    heard_ms: int  # how much of the utterance that speaks of
+
+
+@dataclass(frozen=True, slots=True)
 class Embeddings:
     """Rows for the language model's context, as they came off the wire."""
 
@@ -23,6 +31,7 @@ class Embeddings:
     width: int
     tile_index: int = 0  # pictures: which tile, from 0
     tile_count: int = 1  # pictures: tiles of the whole picture, thumbnail included
+    turn_end: TurnEnd | None = None  # sound, while it is heard; None: this speech encoder does not know
 
 
 class QueryState(StrEnum):

@@ -12,16 +12,23 @@ from collections.abc import AsyncGenerator
 from vita_runtime.errors import VitaError
 
 from vita_orchestrator.channel import together
-from vita_orchestrator.components import Embeddings, SpeechEncoder, Utterance
+from vita_orchestrator.components import Embeddings, SpeechEncoder, TurnEnd, Utterance
 from vita_orchestrator.measures import STAGE
 from vita_orchestrator.patience import LOST, RETRY_S, Patience
 
 BYTES_PER_MS = 32  # 16 kHz, 16 bit
 CHUNK_BYTES = 160 * BYTES_PER_MS  # what the encoder turns into two embeddings at a time
+LOOK_AHEAD_BYTES = 45 * BYTES_PER_MS  # that it needs behind a chunk (docs/components.md)
 BURST_BYTES = 2000 * BYTES_PER_MS  # sound that waits already goes out in larger messages
 # 1.3 s: an utterance enters the context in blocks, so that little is left to do at its end. Smaller ones would be more
 # steps of the model for less: reading 16 rows takes a twelfth of a step.
 BLOCK_ROWS = 16
+
+
+def worth_sending(byte_count: int) -> int:
+    """Return how much of a sound that goes on makes whole chunks, with what the encoder looks ahead behind them."""
+    chunks = max(0, byte_count - LOOK_AHEAD_BYTES) // CHUNK_BYTES
+    return chunks * CHUNK_BYTES + LOOK_AHEAD_BYTES if chunks else 0
 
 
 class Hearing:
@@ -34,6 +41,7 @@ class Hearing:
         self._patience = patience
         self._rows = bytearray()
         self._width = 0
+        self._turn_end: TurnEnd | None = None  # the newest
         self._is_ended = False
         self._ended_s = patience.now()
         self._is_complete = False
@@ -70,11 +78,23 @@ class Hearing:
         """Embeddings so far."""
         return len(self._rows) // (self._width * 2) if self._width else 0
 
+    def finished(self, silent_ms: int) -> float | None:
+        """Return the probability that what was said is a finished sentence; None: not known, or not of all of it.
+
+        An encoder that is lost or slow has not heard the pause, and what it thought in the middle of a word would hold
+        the turn.
+
+        Args:
+            silent_ms: how long ago, in sound, the last voice was.
+        """
+        known = self._turn_end
+        return known.finished if known is not None and known.heard_ms >= self.duration_ms - silent_ms else None
+
     def hear(self, samples: bytes) -> None:
         """Take more sound: PCM 16-bit, 16 kHz."""
-        whole = len(self.samples) // CHUNK_BYTES
+        before = worth_sending(len(self.samples))
         self.samples += samples
-        if len(self.samples) // CHUNK_BYTES > whole:  # what was sent was whole pieces, so nobody waits for less
+        if worth_sending(len(self.samples)) > before:  # nobody waits for less
             self._heard.set()
 
     def end(self) -> None:
@@ -147,22 +167,19 @@ class Hearing:
             await utterance.finish()
 
     async def _next_chunk(self, sent: int) -> bytes | None:
-        """Return the next piece of sound once there is a whole one; None at the end."""
-        while not self._is_ended and len(self.samples) - sent < CHUNK_BYTES:
+        """Return the next piece of sound once it is worth sending; None at the end."""
+        while not self._is_ended and worth_sending(len(self.samples)) <= sent:
             self._heard.clear()
             await self._heard.wait()
-        waiting = min(len(self.samples) - sent, BURST_BYTES)
-        if waiting == 0:
-            return None
-        if not self._is_ended:
-            waiting -= waiting % CHUNK_BYTES
-        return bytes(self.samples[sent : sent + waiting])
+        end = len(self.samples) if self._is_ended else worth_sending(len(self.samples))
+        return bytes(self.samples[sent : min(end, sent + BURST_BYTES)]) or None
 
     async def _collect(self, utterance: Utterance) -> None:
         async for embeddings in utterance.embeddings():
             self._patience.worked("speech_encoder")
             blocks, self._width = self.row_count // BLOCK_ROWS, embeddings.width
             self._rows += embeddings.rows
+            self._turn_end = embeddings.turn_end
             if self.row_count // BLOCK_ROWS > blocks:  # nobody waits for less, but for the end
                 await self._notify()
 

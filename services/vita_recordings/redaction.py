@@ -40,6 +40,8 @@ TENSORS = frozenset(
         "SCORES",
         "TILE",
         "END",
+        "FINISHED",
+        "HEARD_MS",
         "OP_REPLY",
         "KEEP_FROM",
         "KEEP_COUNT",

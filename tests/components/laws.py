@@ -129,6 +129,17 @@ class SpeechEncoderLaws:
     async def test_an_utterance_without_sound_ends_without_embeddings(self, components: Components) -> None:
         assert await hear(components, b"") == []
 
+    async def test_whether_a_sentence_is_finished_is_said_of_all_sound_heard_or_never(
+        self, components: Components
+    ) -> None:
+        heard = await hear(components, speech(1.5))
+        said = [piece.turn_end for piece in heard if piece.turn_end is not None]
+        assert len(said) in (0, len(heard))
+        assert all(0 <= turn_end.finished <= 1 for turn_end in said)
+        places_ms = [turn_end.heard_ms for turn_end in said]
+        assert places_ms == sorted(places_ms)
+        assert not said or 1300 < places_ms[-1] <= 1500
+
 
 class LlmLaws:
     """Embeddings and text to text."""

@@ -34,7 +34,7 @@ REQUESTS = {
 }
 READ = {  # outputs that the clients read, and as what
     "vision_encoder": {"EMBEDDINGS": "FP16", "TILE": "INT32"},
-    "speech_encoder": {"EMBEDDINGS": "FP16", "END": "INT32"},
+    "speech_encoder": {"EMBEDDINGS": "FP16", "END": "INT32", "FINISHED": "FP32", "HEARD_MS": "INT32"},
     "llm": {
         "KIND": "STRING",
         "SEQUENCE": "INT64",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -16,6 +17,7 @@ from vita_components.speech_encoder import TritonSpeechEncoder
 from vita_components.tensors import Tensor, integer_tensor, text_tensor
 from vita_components.triton import Deadline, build_request, parse_reply
 from vita_components.vision_encoder import TritonVisionEncoder
+from vita_orchestrator.components import TurnEnd
 from vita_runtime.errors import (
     AtCapacity,
     BadInput,
@@ -220,6 +222,39 @@ async def test_a_recorded_sound_may_take_long_as_long_as_embeddings_come(
         await utterance.push(bytes(640))
         await utterance.finish()
         assert len([embeddings async for embeddings in utterance.embeddings()]) == 6
+
+
+def of_a_sentence(finished: float, heard_ms: int = 160) -> tuple[Tensor, ...]:
+    return Tensor("FINISHED", "FP32", (1,), struct.pack("<f", finished)), integer_tensor("HEARD_MS", [heard_ms])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "expected"),
+    [
+        ((), None),
+        (of_a_sentence(0.25), TurnEnd(0.25, 160)),
+        (of_a_sentence(0.25)[:1], ComponentUnavailable),
+        (of_a_sentence(1.5), ComponentUnavailable),
+        (of_a_sentence(float("nan")), ComponentUnavailable),
+        ((Tensor("FINISHED", "FP32", (2,), bytes(8)), *of_a_sentence(0.25)[1:]), ComponentUnavailable),
+        ((integer_tensor("FINISHED", [1]), *of_a_sentence(0.25)[1:]), ComponentUnavailable),
+    ],
+)
+async def test_what_is_made_of_a_sentence_is_a_probability_or_is_not_said_or_the_replica_is_lost(
+    serve: Serve, make_pool: MakePool, tensors: tuple[Tensor, ...], expected: TurnEnd | type[Exception] | None
+) -> None:
+    async def hearing(request: Any) -> AsyncIterator[Any]:
+        if request.parameters["op"].string_param == "finish":
+            yield response(Tensor("EMBEDDINGS", "FP16", (1, 2), bytes(4)), integer_tensor("END", [1]), *tensors)
+
+    pool = await make_pool("speech_encoder", [await serve(hearing)])
+    async with TritonSpeechEncoder(pool).utterance() as utterance:
+        await utterance.finish()
+        if isinstance(expected, type):
+            with pytest.raises(expected):
+                await anext(utterance.embeddings())
+        else:
+            assert [embeddings.turn_end async for embeddings in utterance.embeddings()] == [expected]
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 99])

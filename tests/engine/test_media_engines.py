@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from vita15.engine.speech_encoder_engine import SpeechEncoderEngine, SpeechEvent
 from vita15.engine.vision_engine import Picture, TileEvent, VisionEngine
 from vita15.fbank import fbank
 from vita15.images import cut_tiles, load_picture
+from vita15.random_checkpoint import write_random_checkpoint
 from vita15.speech_encoder import SpeechEncoder
 from vita15.vision_encoder import VisionEncoder
 
@@ -137,6 +141,47 @@ def test_a_sound_that_comes_whole_equals_one_in_pieces(speech_encoder: SpeechEnc
     listener.finish("pieces")
     listener.engine.run_until_idle()
     torch.testing.assert_close(listener.heard("whole"), listener.heard("pieces"), atol=1e-4, rtol=1e-3)
+
+
+def test_with_a_head_every_embedding_comes_with_what_the_model_makes_of_the_sentence() -> None:
+    torch.manual_seed(4)
+    encoder = SpeechEncoder(dataclasses.replace(TINY.speech_encoder, turn_end_hidden=16)).eval()
+    assert encoder.turn_end is not None
+    listener, sound = Listener(encoder), speech(4, 2.0)
+    listener.open("a")
+    for start in range(0, len(sound), 2560):
+        listener.hear("a", sound[start : start + 2560])
+        listener.engine.run_until_idle()
+    listener.finish("a")
+    listener.engine.run_until_idle()
+    with torch.inference_mode():
+        features = fbank(torch.from_numpy(sound.astype(np.float32) / 32768))
+        frames, _ = encoder.encode_frames(features[None], torch.tensor([len(features)]), "stream")
+        expected = encoder.turn_end(frames)[0][0].sigmoid()
+    events = listener.events["a"]
+    assert [event.heard_ms for event in events][:3] == [320, 480, 640]
+    assert events[-1].heard_ms == 40 * frames.shape[1]
+    for event in events:
+        assert event.finished == pytest.approx(expected[event.heard_ms // 40 - 1].item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("turn_end_hidden", "said"), [(0, 1), (16, 0)])
+def test_an_encoder_without_a_head_says_so_once_and_then_says_nothing_of_sentences(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, turn_end_hidden: int, said: int
+) -> None:
+    config = dataclasses.replace(
+        TINY, speech_encoder=dataclasses.replace(TINY.speech_encoder, turn_end_hidden=turn_end_hidden)
+    )
+    write_random_checkpoint(config, 0, tmp_path / "checkpoint")
+    with caplog.at_level(logging.INFO):
+        engine = SpeechEncoderEngine.load(tmp_path / "checkpoint" / "speech_encoder")
+        events: list[SpeechEvent] = []
+        engine.open("a", events.append)
+        for seed in range(3):
+            engine.push("a", speech(seed, 1.0), events.append)
+        engine.run_until_idle()
+    assert sum("no head" in message for message in caplog.messages) == said
+    assert {event.finished is None for event in events} == {turn_end_hidden == 0}
 
 
 def test_an_empty_utterance_ends_with_nothing(speech_encoder: SpeechEncoder) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from vita_orchestrator.components import Codes, Components, Embeddings, Utterance
+from vita_orchestrator.components import Codes, Components, Embeddings, TurnEnd, Utterance
 from vita_runtime.errors import BadMedia, OutOfOrder
 
 from tests.fakes.faults import Bench, paced
@@ -24,6 +24,8 @@ SAMPLES_PER_EMBEDDING = 1280  # 80 ms at 16 kHz: 12.5 a second
 EMBEDDINGS_PER_CHUNK = 2  # 160 ms
 SAMPLES_PER_CODE = 600
 CHUNK_CODES = (10, 20, 40)
+BYTES_PER_MS = 32
+LOOK_AHEAD_MS = 45
 
 
 def digest(content: bytes, size: int) -> bytes:
@@ -61,10 +63,13 @@ class FakeVisionEncoder:
 
 
 class FakeUtterance:
-    """One utterance: an embedding for each 80 ms, given 160 ms at a time."""
+    """One utterance: an embedding for each 80 ms, given 160 ms at a time, once the 45 ms behind them are there."""
 
-    def __init__(self, bench: Bench, call: int, chunk_s: float) -> None:
+    def __init__(
+        self, bench: Bench, call: int, chunk_s: float, finished: Callable[[bytes], float] | None = None
+    ) -> None:
         self._bench, self._call, self._chunk_s = bench, call, chunk_s
+        self._finished = finished
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._held = b""
         self._pushes = 0
@@ -79,7 +84,7 @@ class FakeUtterance:
         self.sample_count += len(samples) // 2
         self._held += samples
         size = SAMPLES_PER_EMBEDDING * EMBEDDINGS_PER_CHUNK * 2
-        while len(self._held) >= size:
+        while len(self._held) >= size + LOOK_AHEAD_MS * BYTES_PER_MS:
             self._chunks.put_nowait(self._held[:size])
             self._held = self._held[size:]
 
@@ -91,14 +96,16 @@ class FakeUtterance:
         self._chunks.put_nowait(None)
 
     async def embeddings(self) -> AsyncGenerator[Embeddings]:
-        outputs = 0
+        outputs, heard = 0, b""
         while (chunk := await self._chunks.get()) is not None:
+            heard += chunk
             await self._bench.spoil("speech_encoder", "embeddings", self._call, outputs)
             await asyncio.sleep(self._chunk_s)
             self._bench.did("speech_encoder", "embeddings", self._call)
             size = SAMPLES_PER_EMBEDDING * 2
             rows = [digest(chunk[at : at + size], BYTES_PER_ROW) for at in range(0, len(chunk), size)]
-            yield Embeddings(b"".join(rows), len(rows), EMBEDDING_WIDTH)
+            turn_end = TurnEnd(self._finished(heard), len(heard) // BYTES_PER_MS) if self._finished else None
+            yield Embeddings(b"".join(rows), len(rows), EMBEDDING_WIDTH, turn_end=turn_end)
             outputs += 1
 
 
@@ -108,13 +115,14 @@ class FakeSpeechEncoder:
 
     bench: Bench = field(default_factory=Bench)
     chunk_s: float = 0.005
+    finished: Callable[[bytes], float] | None = None  # the sound so far to the probability that it is a sentence
     utterances: list[FakeUtterance] = field(default_factory=list[FakeUtterance])
 
     @asynccontextmanager
     async def utterance(self) -> AsyncGenerator[Utterance]:
         call = self.bench.begin("speech_encoder", "utterance")
         await self.bench.spoil("speech_encoder", "utterance", call)
-        self.utterances.append(FakeUtterance(self.bench, call, self.chunk_s))
+        self.utterances.append(FakeUtterance(self.bench, call, self.chunk_s, self.finished))
         self.bench.live += 1
         try:
             yield self.utterances[-1]

@@ -23,11 +23,11 @@ async def test_rows_being_read_survive_the_loss_of_their_encoder() -> None:
     fakes = FakeComponents.answering("Yes.")
     hearing = Hearing("item_1", fakes.speech_encoder, Patience(Outages(asyncio.get_running_loop().time)))
     running = asyncio.create_task(hearing.run())
-    hearing.hear(VOICE * (16 * 12_800))
+    hearing.hear(VOICE * (16 * 12_845))
     await asyncio.sleep(3)
     rows = hearing.rows(0)
     read = [await anext(rows)]
-    pushes = -(-12_800 // 1920)
+    pushes = -(-12_845 // 2000)
     fakes.bench.faults.append(Fault("push", 0, pushes, lost("speech_encoder")))
     hearing.hear(VOICE * (16 * 160))
     await asyncio.sleep(0.2)
@@ -37,6 +37,22 @@ async def test_rows_being_read_survive_the_loss_of_their_encoder() -> None:
     ]
     assert len(read) == 160 // BLOCK_ROWS
     running.cancel()
+
+
+async def test_sound_goes_out_as_soon_as_it_suffices_for_another_chunk() -> None:
+    fakes = FakeComponents.answering("Yes.")
+    hearing = Hearing("item_1", fakes.speech_encoder, Patience(Outages(asyncio.get_running_loop().time)))
+    running = asyncio.create_task(hearing.run())
+    sent_ms: list[int] = []
+    for _ in range(40):
+        hearing.hear(VOICE * (16 * 10))
+        await asyncio.sleep(0.01)
+        sent_ms.append(fakes.speech_encoder.utterances[0].sample_count // 16)
+    assert sorted(set(sent_ms)) == [0, 160 + 45, 320 + 45]
+    assert [sent_ms.index(ms) for ms in (205, 365)] == [20, 36], "at 210 ms and at 370 ms of sound"
+    hearing.end()
+    await running
+    assert fakes.speech_encoder.utterances[0].sample_count == 16 * 400
 
 
 async def test_an_utterance_being_spoken_is_not_given_up_for_older_ones() -> None:

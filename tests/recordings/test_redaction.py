@@ -17,7 +17,7 @@ from vita.media.v1.media_pb2 import AudioChunk, AudioClip, ImageFrame
 from vita.recording.v1 import recording_pb2 as pb
 from vita.recording.v1.snapshot_pb2 import Medium, Snapshot
 from vita.session.v1.session_pb2 import Entry, Mark, Session
-from vita_components.tensors import integer_tensor, text_tensor
+from vita_components.tensors import Tensor, integer_tensor, text_tensor
 from vita_components.triton import build_request
 from vita_recordings.bundle import Bundle, read, write
 from vita_recordings.redaction import redacted
@@ -162,6 +162,18 @@ def test_how_an_answer_ended_is_kept_and_its_words_are_not(kind: str, text: str,
     found: Any = parse("inference.ModelInferResponse", stripped(reply).content)
     assert bool(found.raw_output_contents[1]) is is_kept
     assert list(found.raw_output_contents)[0::2] == [text_tensor("KIND", kind).raw, b"\x09\0\0\0"]
+
+
+def test_what_is_made_of_a_sentence_is_a_number_and_is_kept() -> None:
+    reply: Any = parse("inference.ModelInferResponse", b"")
+    finished, heard_ms = Tensor("FINISHED", "FP32", (1,), b"\0\0\x80\x3e"), integer_tensor("HEARD_MS", [960])
+    for part in (Tensor("EMBEDDINGS", "FP16", (1, 3), RAW), finished, heard_ms):
+        reply.outputs.add(name=part.name, datatype=part.datatype, shape=part.shape)
+        reply.raw_output_contents.append(part.raw)
+    found: Any = parse("inference.ModelInferResponse", stripped(reply).content)
+    assert list(found.raw_output_contents) == [b"", finished.raw, heard_ms.raw]
+    observed = {"edge": pb.EDGE_INSIDE, "kind": pb.KIND_OBSERVED, "name": "finished"}
+    assert stripped("0.250", **observed).content == b"0.250"
 
 
 def test_ids_of_our_own_are_kept_and_others_still_tell_their_equals() -> None:

@@ -6,6 +6,7 @@ pieces; here that also means that a long piece may be cut, so that utterances ta
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from vita15.errors import CheckpointError, ModelError
 from vita15.speech_encoder import SpeechEncoder
 from vita15.speech_stream import SpeechEncoderStream
 
+logger = logging.getLogger(__name__)
+
 TURN_SAMPLES = SPEECH_IN_HZ  # encoded in one step: 1 s, so that a sound that comes whole costs few steps
 MAX_PENDING_SAMPLES = 200 * SPEECH_IN_HZ  # pushed and not yet encoded: as long as an utterance may be
 
@@ -36,6 +39,8 @@ class SpeechEvent:
     embeddings: Tensor | None  # (count, width); may be empty
     is_last: bool = False
     error: str = ""  # "<reason>: <message>"
+    finished: float | None = None  # probability that what was heard is a finished sentence; None: no head, or no chunk
+    heard_ms: int = 0  # how much of the utterance `finished` speaks of
 
 
 Reply = Callable[[SpeechEvent], None]  # called on the engine's thread: must not block
@@ -70,6 +75,8 @@ class SpeechEncoderEngine(Worker):
         if not isinstance(config, SpeechEncoderConfig):
             raise CheckpointError(f"{folder}: not a speech encoder")
         encoder = load_into(SpeechEncoder(config), folder).to(device)
+        if encoder.turn_end is None:
+            logger.info("no head for the end of a turn: silence alone will end turns")
         SpeechEncoderStream(encoder).push(torch.zeros(TURN_SAMPLES))  # the first run of every kernel is slow
         return cls(encoder, max_sessions)
 
@@ -160,11 +167,14 @@ class SpeechEncoderEngine(Worker):
         )
 
     def _hear(self, utterance: HeardUtterance) -> SpeechEvent:
-        if not utterance.pending:
-            return SpeechEvent(utterance.stream.finish().cpu(), is_last=True)
-        samples = utterance.pending.popleft()
-        utterance.pending_samples -= len(samples)
-        return SpeechEvent(utterance.stream.push(samples).cpu())
+        stream, is_last = utterance.stream, not utterance.pending
+        if is_last:
+            embeddings = stream.finish()
+        else:
+            samples = utterance.pending.popleft()
+            utterance.pending_samples -= len(samples)
+            embeddings = stream.push(samples)
+        return SpeechEvent(embeddings.cpu(), is_last, finished=stream.finished, heard_ms=stream.heard_ms)
 
     def _note_rest(self, utterance: HeardUtterance, event: SpeechEvent) -> None:
         if not event.is_last:

@@ -41,7 +41,9 @@ class TritonPythonModel(StreamingModel[SpeechEncoderEngine]):
 def send(call: Call, event: SpeechEvent) -> None:
     if event.error:
         call.fail(event.error)
-    elif event.is_last:
-        call.finish(EMBEDDINGS=event.embeddings, END=1)
+        return
+    known = {} if event.finished is None else {"FINISHED": event.finished, "HEARD_MS": event.heard_ms}
+    if event.is_last:
+        call.finish(EMBEDDINGS=event.embeddings, END=1, **known)
     else:
-        call.reply(EMBEDDINGS=event.embeddings)
+        call.reply(EMBEDDINGS=event.embeddings, **known)

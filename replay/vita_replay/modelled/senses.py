@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 
 from vita_components.tensors import Tensor, integer_tensor
@@ -16,6 +17,7 @@ MAX_TILES = 12  # the model's own limit, thumbnail not counted
 SAMPLES_PER_ROW = 1280  # 80 ms at 16 kHz: 12.5 embeddings a second
 ROWS_PER_PIECE = 2  # 160 ms of sound
 BYTES_PER_SAMPLE = 2
+BYTES_PER_MS = 32
 # How the pictures that are known begin: JPEG, PNG, GIF, BMP, WebP.
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
 # With this bit of each byte cleared, two bytes are a finite 16-bit float below 2.
@@ -29,6 +31,7 @@ class SensesSettings:
     width: int = 384  # of an embedding; the tiny checkpoint's
     tokens_per_tile: int = 256
     tile_count: int = MAX_TILES  # most tiles of a picture; one that is cut into several gets a thumbnail, too
+    finished: float | None = None  # probability that a sentence is finished; None: no head that says so
 
 
 def rows_of(content: bytes, count: int, width: int) -> bytes:
@@ -93,10 +96,12 @@ class _Utterance(Call):
         self._encoder, self._send = encoder, send
         self._opened: Asked | None = None  # everything answers this request
         self._held = bytearray()
+        self._heard_bytes = 0
 
     async def take(self, asked: Asked) -> None:
         if asked.op == "open":
             self.close()
+            self._heard_bytes = 0
             self._opened = asked
             self._encoder.active += 1
             return
@@ -129,6 +134,14 @@ class _Utterance(Call):
         rows = [rows_of(sound[at : at + size], 1, encoder.settings.width) for at in range(0, len(sound), size)]
         await encoder.meter.pay(encoder.cost.of(len(rows), encoder.active - 1))
         encoder.work += len(rows)
+        self._heard_bytes += len(sound)
         if self._opened is not None:
-            shape = (len(rows), encoder.settings.width)
-            await self._send(reply_to(self._opened, Tensor("EMBEDDINGS", "FP16", shape, b"".join(rows))))
+            embeddings = Tensor("EMBEDDINGS", "FP16", (len(rows), encoder.settings.width), b"".join(rows))
+            await self._send(reply_to(self._opened, embeddings, *self._turn_end()))
+
+    def _turn_end(self) -> tuple[Tensor, ...]:
+        finished = self._encoder.settings.finished
+        if finished is None:
+            return ()
+        heard_ms = self._heard_bytes // BYTES_PER_MS
+        return Tensor("FINISHED", "FP32", (1,), struct.pack("<f", finished)), integer_tensor("HEARD_MS", [heard_ms])

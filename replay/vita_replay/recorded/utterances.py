@@ -20,6 +20,7 @@ from vita_replay.kserve import error_reply, reply_to
 from vita_replay.pace import Pace
 from vita_replay.recorded.scripts import LEFT_S
 
+TURN_END = ("FINISHED", "HEARD_MS")
 UNKNOWN = Refused("INTERNAL", "the recording holds no utterance that sounds like this")
 
 
@@ -34,6 +35,7 @@ class Emission:
     rows: bytes
     width: int
     is_end: bool
+    turn_end: tuple[Tensor, ...] = ()  # FINISHED and HEARD_MS, where the speech encoder had a head that says so
 
     @property
     def end(self) -> int:
@@ -84,7 +86,14 @@ def _utterance(call: RecordedCall) -> Utterance:
         embeddings = found.get("EMBEDDINGS") or Tensor("EMBEDDINGS", "FP16", (0, 0), b"")
         delay_s = (passed.time_ns - asked_ns) / 1e9
         emission = Emission(
-            len(sound), utterance.is_finished, delay_s, rows, embeddings.raw, embeddings.shape[-1], "END" in found
+            len(sound),
+            utterance.is_finished,
+            delay_s,
+            rows,
+            embeddings.raw,
+            embeddings.shape[-1],
+            "END" in found,
+            tuple(found[name] for name in TURN_END if name in found),
         )
         utterance.emissions.append(emission)
         rows = emission.end
@@ -192,7 +201,8 @@ class _Hearing(Call):
         count = len(rows) // (emission.width * 2) if emission.width else 0
         self._sent, self._encoder.work = max(self._sent, emission.end), self._encoder.work + count
         end = [integer_tensor("END", [1])] if emission.is_end else []
-        return reply_to(opened, Tensor("EMBEDDINGS", "FP16", (count, emission.width), rows), *end)
+        embeddings = Tensor("EMBEDDINGS", "FP16", (count, emission.width), rows)
+        return reply_to(opened, embeddings, *end, *emission.turn_end)
 
     async def _take_unknown(self) -> None:
         """Let the fallback hear everything again; what it says of what is out already is dropped."""

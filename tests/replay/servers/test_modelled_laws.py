@@ -9,6 +9,7 @@ from vita_orchestrator.components import Components
 from vita_replay.modelled.components import Modelled
 from vita_replay.modelled.costs import REALISTIC
 from vita_replay.modelled.llm import EIGHT_SECONDS, LlmSettings
+from vita_replay.modelled.senses import SensesSettings
 
 from tests.components.laws import ComponentLaws
 from tests.replay.servers.conftest import connected, serving
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 async def components() -> AsyncIterator[Components]:
-    modelled = Modelled(REALISTIC, llm=LlmSettings(answers=(EIGHT_SECONDS * 5,)))
+    modelled = Modelled(REALISTIC, SensesSettings(finished=0.7), LlmSettings(answers=(EIGHT_SECONDS * 5,)))
     async with serving(modelled.behaviour) as servers, connected(servers) as clients:
         yield clients
 

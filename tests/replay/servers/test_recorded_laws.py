@@ -10,6 +10,7 @@ from vita_orchestrator.components import Components
 from vita_replay.modelled.components import Modelled
 from vita_replay.modelled.costs import REALISTIC
 from vita_replay.modelled.llm import EIGHT_SECONDS, LlmSettings
+from vita_replay.modelled.senses import SensesSettings
 from vita_replay.recorded.components import Recorded
 
 from tests.components.laws import ComponentLaws
@@ -18,7 +19,7 @@ from tests.replay.servers.noting import recorded
 
 pytestmark = pytest.mark.unit
 
-MODELLED = Modelled(REALISTIC, llm=LlmSettings(answers=(EIGHT_SECONDS * 5,)))
+MODELLED = Modelled(REALISTIC, SensesSettings(finished=0.7), LlmSettings(answers=(EIGHT_SECONDS * 5,)))
 
 
 @pytest.fixture
