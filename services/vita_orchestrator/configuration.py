@@ -33,6 +33,7 @@ def default_configuration(policy: Policy) -> SessionConfiguration:
             threshold=limits.threshold,
             prefix_padding_ms=limits.prefix_ms,
             silence_duration_ms=limits.silence_ms,
+            unfinished_silence_duration_ms=0,  # a client that says nothing gets an end it can foretell (docs/api.md)
             is_response_created=True,
             is_response_interrupted=True,
         ),
@@ -84,11 +85,14 @@ def check(change: SessionConfiguration, policy: Policy) -> None:
     _within(turns, "threshold", lambda: turns.threshold, 0.05, 0.95)
     _within(turns, "prefix_padding_ms", lambda: turns.prefix_padding_ms, 0, MAX_PREFIX_MS)
     _within(turns, "silence_duration_ms", lambda: turns.silence_duration_ms, 100, 10_000)
+    _within(turns, "unfinished_silence_duration_ms", lambda: turns.unfinished_silence_duration_ms, 0, 10_000)
 
 
 def endpointing_limits(turns: TurnDetection) -> EndpointingLimits:
     """Return the part of the configuration that endpointing follows."""
-    return EndpointingLimits(turns.threshold, turns.prefix_padding_ms, turns.silence_duration_ms)
+    return EndpointingLimits(
+        turns.threshold, turns.prefix_padding_ms, turns.silence_duration_ms, turns.unfinished_silence_duration_ms
+    )
 
 
 def _within(

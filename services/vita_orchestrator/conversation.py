@@ -75,7 +75,8 @@ class Conversation:
         else:
             for probability in await self._ear.hear(chunk.samples):
                 is_answering = self._turn.is_answering or self._responses.decide_still_heard()
-                await self._decide(self._ear.judge(probability, is_answering=is_answering))
+                finished = self._listening.ask_finished(self._ear.silent_ms) if self._ear.is_asking else None
+                await self._decide(self._ear.judge(probability, is_answering=is_answering, finished=finished))
         if self._listening.duration_ms > self._desk.policy.max_utterance_ms:
             await self._end_utterance(silence_ms=0)
 
@@ -112,7 +113,7 @@ class Conversation:
 
     async def _decide(self, decision: Decision | None) -> None:
         if decision is Decision.ENDED:
-            await self._end_utterance(silence_ms=self._ear.silence_ms)
+            await self._end_utterance(silence_ms=self._ear.ended_ms)
         elif decision is Decision.SUSPECTED and not self._turn.is_answering:
             return  # the answer is only being played still: there is nothing to hold
         elif decision is not None:

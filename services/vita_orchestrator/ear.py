@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vita_orchestrator.endpointing import FRAME_MS, Decision, Endpointing, EndpointingLimits
 from vita_orchestrator.hearing import BYTES_PER_MS
+from vita_orchestrator.measures import WAITS
 from vita_orchestrator.vad import VoiceActivity
 
 KEPT_MS = 3000  # the longest prefix (2 s), a hold (0.3 s) and an onset (0.1 s)
@@ -56,9 +57,19 @@ class Ear:
         self._voice_activity.close()
 
     @property
-    def silence_ms(self) -> int:
-        """Silence that ends an utterance."""
-        return self._endpointing.limits.silence_ms
+    def ended_ms(self) -> int:
+        """Silence that ended the last utterance."""
+        return self._endpointing.ended_ms
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it is time to say if the sentence is finished."""
+        return self._endpointing.is_asking
+
+    @property
+    def silent_ms(self) -> int:
+        """How long ago, in sound received, the last voice was; sound that is not judged yet counts as silence."""
+        return self._endpointing.silent_ms + max(0, self.now_ms - self._judged_ms)
 
     async def hear(self, samples: bytes) -> list[float]:
         """Take more sound; return the voice probabilities to be judged one by one."""
@@ -75,10 +86,14 @@ class Ear:
         self._kept += samples
         del self._kept[: max(0, len(self._kept) - KEPT_MS * BYTES_PER_MS)]
 
-    def judge(self, probability: float, *, is_answering: bool) -> Decision | None:
-        """Judge one frame."""
+    def judge(self, probability: float, *, is_answering: bool, finished: float | None = None) -> Decision | None:
+        """Judge one frame; `finished` as in Endpointing.hear."""
         self._judged_ms += FRAME_MS
-        return self._endpointing.hear(probability, is_answering=is_answering)
+        waited_ms = self._endpointing.waited_ms
+        decision = self._endpointing.hear(probability, is_answering=is_answering, finished=finished)
+        if waited_ms and not self._endpointing.waited_ms:
+            WAITS.labels("ended" if decision is Decision.ENDED else "resumed").observe(waited_ms / 1000)
+        return decision
 
     def onset(self) -> tuple[bytes, int]:
         """Return the sound since the voice began, with what is kept from before it, and when that starts in ms."""

@@ -7,8 +7,8 @@ perceives no delay), and is then confirmed by enough voice or rejected by silenc
 
 Silence ends an utterance. Where the speech encoder says whether what was heard is a finished sentence
 (vita15/turn_end.py), one that is not is given more time. It is asked once in a silence, at the moment at which silence
-alone would end the utterance: long enough after the voice to have heard the pause, and never deeper in it than it was
-taught.
+alone would end the utterance, or after `ASKED_MS` if that is sooner: long enough after the voice to have heard the
+pause, and never deeper in it than it was taught.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CONFIRM_MS = 240  # voiced; a cough's voiced part is shorter (measured on synthe
 HOLD_LIMIT_MS = 280  # keeps the gap that a rejected hold leaves under 300 ms
 REJECT_SILENCE_MS = 96  # three quiet frames within a hold: the voice is gone
 FINISHED = 0.5  # probability from which a sentence is taken to be finished
+ASKED_MS = 500  # of silence, at which that is asked at the latest: the head is taught pauses of 200 to 600 ms
 UNFINISHED_SILENCE_MS = (
     1500  # behind a sentence that is not: who looks for a word is done, who has gone is not waited for
 )
@@ -48,18 +49,19 @@ class EndpointingLimits:
     threshold: float = 0.5
     prefix_ms: int = 300
     silence_ms: int = 500
+    unfinished_ms: int = UNFINISHED_SILENCE_MS  # behind a sentence that is not finished, if that is more
 
 
-def silence_that_ends_ms(finished: float | None, silence_ms: int) -> int:
-    """Return how much silence ends an utterance, once there have been `silence_ms` of it.
+def silence_that_ends_ms(finished: float | None, limits: EndpointingLimits) -> int:
+    """Return how much silence ends an utterance.
 
     Args:
         finished: probability that what was heard so far is a finished sentence; None: nobody knows.
-        silence_ms: what ends it if it is one, or if nobody knows.
+        limits: how much ends it if it is one, or if nobody knows, and how much if it is not.
     """
     if finished is None or finished >= FINISHED:
-        return silence_ms
-    return max(silence_ms, UNFINISHED_SILENCE_MS)
+        return limits.silence_ms
+    return max(limits.silence_ms, limits.unfinished_ms)
 
 
 class _Phase(Enum):
@@ -79,6 +81,24 @@ class Endpointing:
         self._suspect_ms = 0
         self._age_ms = 0
         self._ending_ms: int | None = None  # silence that ends the utterance, once that is decided
+        self.ended_ms = limits.silence_ms  # silence that ended the last utterance
+
+    @property
+    def silent_ms(self) -> int:
+        """Silence since the last voice."""
+        return self._silent_ms
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the next frame, if it is silent, asks if the sentence is finished, and that makes a difference."""
+        is_due = self._ending_ms is None and self._silent_ms + FRAME_MS >= self._asked_ms
+        return self.is_speech and is_due and self.limits.unfinished_ms > self.limits.silence_ms
+
+    @property
+    def waited_ms(self) -> int:
+        """Silence that only an unfinished sentence is given, so far."""
+        is_waiting = self._ending_ms is not None and self._ending_ms > self.limits.silence_ms
+        return max(0, self._silent_ms - self.limits.silence_ms) if is_waiting else 0
 
     @property
     def onset_age_ms(self) -> int:
@@ -122,6 +142,10 @@ class Endpointing:
             return self._in_suspicion()
         return self._in_quiet(is_voiced, is_answering)
 
+    @property
+    def _asked_ms(self) -> int:
+        return min(self.limits.silence_ms, ASKED_MS)
+
     def _floor(self) -> float:
         is_open = self._phase is not _Phase.QUIET
         return self.limits.threshold - HYSTERESIS if is_open else self.limits.threshold
@@ -151,12 +175,13 @@ class Endpointing:
         return None
 
     def _in_speech(self, finished: float | None) -> Decision | None:
-        if self._silent_ms < self.limits.silence_ms:
+        if self._silent_ms < self._asked_ms:
             self._ending_ms = None
             return None
         if self._ending_ms is None:
-            self._ending_ms = silence_that_ends_ms(finished, self.limits.silence_ms)
+            self._ending_ms = silence_that_ends_ms(finished, self.limits)
         if self._silent_ms < self._ending_ms:
             return None
+        self.ended_ms = self._ending_ms
         self.reset()
         return Decision.ENDED

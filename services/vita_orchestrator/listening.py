@@ -6,6 +6,7 @@ import asyncio
 
 from vita.conversation.v1.item_pb2 import ITEM_STATUS_COMPLETED, ROLE_USER, ContentPart, Item
 from vita.media.v1.media_pb2 import AUDIO_ENCODING_PCM_S16LE, AudioClip, ImageFrame
+from vita_recordings.tape import observe
 
 from vita_orchestrator.checks import INPUT_RATE_HZ
 from vita_orchestrator.hearing import Hearing
@@ -47,6 +48,18 @@ class Listening:
         """Take more of the utterance, if there is one."""
         if self.utterance is not None:
             self.utterance.hear(samples)
+
+    def ask_finished(self, silent_ms: int) -> float | None:
+        """Return the probability that what was said is a finished sentence; None: nobody knows.
+
+        Which reply of the encoder's is the newest is chance, so the tape has the last word.
+
+        Args:
+            silent_ms: how long ago, in sound, the last voice was.
+        """
+        known = self.utterance.finished(silent_ms) if self.utterance is not None else None
+        said = observe("finished", lambda: "" if known is None else f"{known:.3f}")
+        return float(said) if said else None
 
     def see(self, picture: ImageFrame, bound: int) -> None:
         """Take a picture; of more than `bound` the oldest is outdated."""

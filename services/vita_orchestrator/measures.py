@@ -19,6 +19,12 @@ STAGE = Histogram(
 STOPPING = Histogram("vita_stop_seconds", "An interruption to the end of its answer's work.", buckets=LATENCY_S)
 RESPONSES = Counter("vita_responses_total", "Answers, by how they ended.", ["outcome"])
 HOLDS = Counter("vita_holds_total", "Voices over an answer, by what became of them.", ["outcome"])
+WAITS = Histogram(
+    "vita_unfinished_wait_seconds",
+    "Silence given to unfinished sentences beyond a finished one's: the user resumed, or the turn ended.",
+    ["outcome"],
+    buckets=LATENCY_S,
+)
 FAILURES = Counter("vita_failures_total", "Failures told to clients.", ["reason"])
 SESSIONS = Gauge("vita_sessions", "Conversations open now.")
 CUT_TURNS = Counter("vita_context_cut_turns_total", "Turns that no longer fitted a context.")

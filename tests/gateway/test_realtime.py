@@ -280,6 +280,7 @@ async def test_turn_detection_is_replaced_and_not_merged(talker: Talker, fake: F
     assert told[0].silence_duration_ms == 900
     assert not told[0].is_response_created
     assert told[1].silence_duration_ms == 300
+    assert [turns.unfinished_silence_duration_ms for turns in told[:2]] == [0, 900]
     assert told[1].threshold == pytest.approx(0.5)
     assert not told[1].is_response_interrupted
     assert not told[2].is_enabled

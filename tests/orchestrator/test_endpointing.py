@@ -81,9 +81,9 @@ def test_the_onset_is_where_the_voice_began() -> None:
     assert endpointing.onset_age_ms == 4 * FRAME_MS
 
 
-def silence_heard_ms(*finished: float | None, silence_ms: int = 500) -> int:
+def silence_heard_ms(*finished: float | None, **limits: int) -> int:
     """Silence until the end of an utterance, behind which the sentence sounds finished or not, frame by frame."""
-    endpointing = Endpointing(EndpointingLimits(silence_ms=silence_ms))
+    endpointing = Endpointing(EndpointingLimits(**limits))
     for _ in range(20):
         endpointing.hear(YES, is_answering=False)
     for count in range(1, 100):
@@ -103,6 +103,36 @@ def test_whether_a_sentence_is_finished_is_asked_once_in_a_silence() -> None:
     early_doubt, late_doubt = [0.1] * 15, [0.1] * 16
     assert silence_heard_ms(*early_doubt, 0.9) == 512
     assert silence_heard_ms(*late_doubt, 0.9) == 47 * FRAME_MS
+
+
+def test_a_longer_silence_than_the_head_was_taught_is_not_waited_for_before_it_is_asked() -> None:
+    doubt_at_500_ms = [0.9] * 15 + [0.1] + [0.9] * 99
+    assert silence_heard_ms(*doubt_at_500_ms, silence_ms=1000, unfinished_ms=3000) == 94 * FRAME_MS
+    assert silence_heard_ms(*[0.1] * 15, *[0.9] * 99, silence_ms=1000, unfinished_ms=3000) == 32 * FRAME_MS
+
+
+@pytest.mark.parametrize("unfinished_ms", [0, 500])
+def test_nobody_asks_where_all_sentences_are_given_the_same_silence(unfinished_ms: int) -> None:
+    assert silence_heard_ms(0.1, unfinished_ms=unfinished_ms) == 512
+    endpointing = Endpointing(EndpointingLimits(unfinished_ms=unfinished_ms))
+    asking = [endpointing.is_asking or endpointing.hear(p, is_answering=False) for p in [YES] * 20 + [NO] * 15]
+    assert True not in asking
+
+
+def test_it_is_time_to_ask_before_one_frame_of_a_silence_and_the_wait_is_counted_behind_it() -> None:
+    endpointing = Endpointing(EndpointingLimits())
+    asking: list[int] = []
+    waited_ms: list[int] = []
+    for frame in range(20 + 47):
+        if endpointing.is_asking:
+            asking.append(frame - 20)
+        endpointing.hear(YES if frame < 20 else NO, is_answering=False, finished=0.1)
+        waited_ms.append(endpointing.waited_ms)
+    assert asking == [15], "the frame that makes it 512 ms"
+    assert waited_ms[20 + 14] == 0
+    assert waited_ms[20 + 15] == 12
+    assert waited_ms[-2:] == [46 * FRAME_MS - 500, 0]
+    assert endpointing.ended_ms == 1500
 
 
 def test_a_voice_after_an_unfinished_sentence_goes_on_with_it_and_is_judged_anew() -> None:

@@ -31,8 +31,8 @@ MAX_OUTPUT_TOKENS = 4096  # the API's own bound
 THRESHOLDS = (0.05, 0.95)
 MAX_PREFIX_MS = 2000
 VOICE = "vita"  # the model has one voice; other names are taken for it, since stock clients send OpenAI's
-# Our endpointing waits for silence; eagerness only says for how long.
-EAGERNESS_SILENCE_MS = {"low": 1000, "medium": 500, "auto": 500, "high": 300}
+EAGERNESS_SILENCE_MS = {"low": 1000, "medium": 500, "auto": 500, "high": 300}  # behind a finished sentence
+UNFINISHED_FACTOR = 3  # so much longer an unfinished one is waited for: 1.5 s, as evaluated, unless eagerness is named
 
 
 class Configuration(BaseModel):
@@ -64,7 +64,7 @@ class ServerVad(Configuration):
 
 
 class SemanticVad(Configuration):
-    """Meaning ends the turn; here it is silence, of a length that depends on the eagerness."""
+    """Silence ends the turn, and more of it where the sentence does not sound finished."""
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
@@ -232,13 +232,15 @@ def _merged_audio(current: dict[str, object], patch: object) -> object:
 def _turn_detection(chosen: ServerVad | SemanticVad | None) -> wire.TurnDetection:
     if chosen is None:
         return wire.TurnDetection(is_enabled=False)
-    silence_ms = chosen.silence_duration_ms if isinstance(chosen, ServerVad) else EAGERNESS_SILENCE_MS[chosen.eagerness]
-    defaults = chosen if isinstance(chosen, ServerVad) else ServerVad(type="server_vad")
+    is_by_meaning = isinstance(chosen, SemanticVad)
+    silence_ms = EAGERNESS_SILENCE_MS[chosen.eagerness] if is_by_meaning else chosen.silence_duration_ms
+    defaults = ServerVad(type="server_vad") if is_by_meaning else chosen
     return wire.TurnDetection(
         is_enabled=True,
         threshold=min(max(defaults.threshold, THRESHOLDS[0]), THRESHOLDS[1]),
         prefix_padding_ms=min(defaults.prefix_padding_ms, MAX_PREFIX_MS),
         silence_duration_ms=silence_ms,
+        unfinished_silence_duration_ms=UNFINISHED_FACTOR * silence_ms if is_by_meaning else 0,
         is_response_created=chosen.create_response,
         is_response_interrupted=chosen.interrupt_response,
     )

@@ -142,20 +142,22 @@ class ConverseResponse(_message.Message):
     def __init__(self, sequence_number: _Optional[int] = ..., turn_id: _Optional[str] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., answer_audio: _Optional[_Union[AnswerAudio, _Mapping]] = ..., configured: _Optional[_Union[Configured, _Mapping]] = ..., speech_started: _Optional[_Union[SpeechStarted, _Mapping]] = ..., speech_stopped: _Optional[_Union[SpeechStopped, _Mapping]] = ..., audio_committed: _Optional[_Union[AudioCommitted, _Mapping]] = ..., audio_cleared: _Optional[_Union[AudioCleared, _Mapping]] = ..., item_added: _Optional[_Union[ItemAdded, _Mapping]] = ..., item_deleted: _Optional[_Union[ItemDeleted, _Mapping]] = ..., item_retrieved: _Optional[_Union[ItemRetrieved, _Mapping]] = ..., item_truncated: _Optional[_Union[ItemTruncated, _Mapping]] = ..., response_started: _Optional[_Union[ResponseStarted, _Mapping]] = ..., query_judged: _Optional[_Union[QueryJudged, _Mapping]] = ..., response_done: _Optional[_Union[ResponseDone, _Mapping]] = ..., output_held: _Optional[_Union[OutputHeld, _Mapping]] = ..., output_released: _Optional[_Union[OutputReleased, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., session_ending: _Optional[_Union[SessionEnding, _Mapping]] = ..., tool_called: _Optional[_Union[ToolCalled, _Mapping]] = ...) -> None: ...
 
 class TurnDetection(_message.Message):
-    __slots__ = ("is_enabled", "threshold", "prefix_padding_ms", "silence_duration_ms", "is_response_created", "is_response_interrupted")
+    __slots__ = ("is_enabled", "threshold", "prefix_padding_ms", "silence_duration_ms", "is_response_created", "is_response_interrupted", "unfinished_silence_duration_ms")
     IS_ENABLED_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     PREFIX_PADDING_MS_FIELD_NUMBER: _ClassVar[int]
     SILENCE_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     IS_RESPONSE_CREATED_FIELD_NUMBER: _ClassVar[int]
     IS_RESPONSE_INTERRUPTED_FIELD_NUMBER: _ClassVar[int]
+    UNFINISHED_SILENCE_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     is_enabled: bool
     threshold: float
     prefix_padding_ms: int
     silence_duration_ms: int
     is_response_created: bool
     is_response_interrupted: bool
-    def __init__(self, is_enabled: _Optional[bool] = ..., threshold: _Optional[float] = ..., prefix_padding_ms: _Optional[int] = ..., silence_duration_ms: _Optional[int] = ..., is_response_created: _Optional[bool] = ..., is_response_interrupted: _Optional[bool] = ...) -> None: ...
+    unfinished_silence_duration_ms: int
+    def __init__(self, is_enabled: _Optional[bool] = ..., threshold: _Optional[float] = ..., prefix_padding_ms: _Optional[int] = ..., silence_duration_ms: _Optional[int] = ..., is_response_created: _Optional[bool] = ..., is_response_interrupted: _Optional[bool] = ..., unfinished_silence_duration_ms: _Optional[int] = ...) -> None: ...
 
 class Tool(_message.Message):
     __slots__ = ("name", "description", "parameters")
