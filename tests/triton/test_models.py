@@ -200,6 +200,6 @@ async def test_the_models_are_configured_as_the_table_says(stack: RunningStack) 
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         config = (await stub.ModelConfig(service_pb2.ModelConfigRequest(name="llm"))).config
     assert config.model_transaction_policy.decoupled
-    assert {tensor.name for tensor in config.input} == {"TEXT", "EMBEDDINGS"}
+    assert {tensor.name for tensor in config.input} == {"TEXT", "EMBEDDINGS", "TOOLS"}
     assert all(tensor.optional for tensor in config.input)
     assert "KIND" in {tensor.name for tensor in config.output}
