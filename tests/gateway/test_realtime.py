@@ -13,6 +13,8 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1 import item_pb2
+from vita_gateway.realtime.configuration import EAGERNESS_SILENCE_MS, SemanticVad
+from vita_orchestrator.endpointing import EndpointingLimits
 
 from tests.gateway.fake_orchestrator import SOUND, WORDS, FakeOrchestrator
 from tests.gateway.running import Event, Running, Talker, picture, until
@@ -287,6 +289,13 @@ async def test_turn_detection_is_replaced_and_not_merged(talker: Talker, fake: F
     semantic_echo = talker.events[2]["session"]["audio"]["input"]["turn_detection"]  # type: ignore[index]
     assert "threshold" not in semantic_echo
     check(talker.events)
+
+
+def test_without_a_wish_meaning_ends_a_turn_as_it_is_evaluated_and_nobody_is_waited_for_longer() -> None:
+    limits = EndpointingLimits()
+    assert SemanticVad(type="semantic_vad").eagerness == "auto"
+    assert EAGERNESS_SILENCE_MS["auto"] == EAGERNESS_SILENCE_MS["medium"] == (limits.silence_ms, limits.unfinished_ms)
+    assert max(unfinished_ms for _, unfinished_ms in EAGERNESS_SILENCE_MS.values()) == limits.unfinished_ms
 
 
 async def test_what_stock_clients_send_at_the_start_is_taken(talker: Talker) -> None:

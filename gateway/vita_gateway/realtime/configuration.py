@@ -31,8 +31,9 @@ MAX_OUTPUT_TOKENS = 4096  # the API's own bound
 THRESHOLDS = (0.05, 0.95)
 MAX_PREFIX_MS = 2000
 VOICE = "vita"  # the model has one voice; other names are taken for it, since stock clients send OpenAI's
-EAGERNESS_SILENCE_MS = {"low": 1000, "medium": 500, "auto": 500, "high": 300}  # behind a finished sentence
-UNFINISHED_FACTOR = 3  # so much longer an unfinished one is waited for: 1.5 s, as evaluated, unless eagerness is named
+# Silence that ends a turn behind a finished sentence, and behind an unfinished one. More than the 1.5 s that are
+# evaluated may cost the turn: a question with 3 s of silence behind it the tiny model took for noise.
+EAGERNESS_SILENCE_MS = {"low": (1000, 1500), "medium": (500, 1500), "auto": (500, 1500), "high": (300, 900)}
 
 
 class Configuration(BaseModel):
@@ -233,14 +234,14 @@ def _turn_detection(chosen: ServerVad | SemanticVad | None) -> wire.TurnDetectio
     if chosen is None:
         return wire.TurnDetection(is_enabled=False)
     is_by_meaning = isinstance(chosen, SemanticVad)
-    silence_ms = EAGERNESS_SILENCE_MS[chosen.eagerness] if is_by_meaning else chosen.silence_duration_ms
+    silences_ms = EAGERNESS_SILENCE_MS[chosen.eagerness] if is_by_meaning else (chosen.silence_duration_ms, 0)
     defaults = ServerVad(type="server_vad") if is_by_meaning else chosen
     return wire.TurnDetection(
         is_enabled=True,
         threshold=min(max(defaults.threshold, THRESHOLDS[0]), THRESHOLDS[1]),
         prefix_padding_ms=min(defaults.prefix_padding_ms, MAX_PREFIX_MS),
-        silence_duration_ms=silence_ms,
-        unfinished_silence_duration_ms=UNFINISHED_FACTOR * silence_ms if is_by_meaning else 0,
+        silence_duration_ms=silences_ms[0],
+        unfinished_silence_duration_ms=silences_ms[1],
         is_response_created=chosen.create_response,
         is_response_interrupted=chosen.interrupt_response,
     )
