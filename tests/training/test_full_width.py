@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -55,6 +56,6 @@ def test_every_stage_runs_at_full_width_in_eight_gigabytes_and_five_minutes(tmp_
         assert read_progress(tmp_path / "run" / stage / SNAPSHOT).is_finished
         losses = [line["loss"] for line in read_log(tmp_path / "run" / stage / "log.jsonl")]
         assert len(losses) == STEPS
-        assert all(0 < loss < 100 for loss in losses), (stage, losses)
+        assert all(loss > 0 and math.isfinite(loss) for loss in losses), (stage, losses)
     assert time.monotonic() - began < LONGEST_S
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < LARGEST_RSS
