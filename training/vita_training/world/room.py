@@ -13,8 +13,10 @@ from scipy.signal import oaconvolve
 from vita15.config import SPEECH_IN_HZ
 from vita_training.world.sounds import Samples, coloured_noise
 
-# The server keeps 300 ms before speech and up to 500 ms after; files may have none or more.
+# The server keeps 300 ms before speech and 500 ms after, or 1.5 s where it waited for the rest of a sentence; files may
+# have none or more.
 LEAD_S, TRAIL_S = (0.0, 0.45), (0.0, 0.65)
+LONG_TRAIL_S, LONG_TRAIL_SHARE = 1.7, 0.12  # longest, and how many clips end in more than TRAIL_S
 NOISE_S = 12  # of each noise of a bank; longer clips hear it again
 CLEAN_SHARE = 0.2  # of clips: silence around them, and no more
 ECHO_SHARE = 0.2
@@ -52,7 +54,7 @@ def heard(
     Returns:
         (S + silence around it,).
     """
-    trail_s = rng.uniform(*TRAIL_S) if trail_s is None else trail_s
+    trail_s = _trail_s(rng) if trail_s is None else trail_s
     changed = np.pad(samples, (int(rng.uniform(*LEAD_S) * SPEECH_IN_HZ), int(trail_s * SPEECH_IN_HZ)))
     power = float(np.sqrt(np.mean(samples**2))) + 1e-5
     if ratio_db is not None:
@@ -65,6 +67,11 @@ def heard(
     if ratio_db < QUIET_DB:
         changed = changed + _noise(len(changed), power, ratio_db, rng, noises)
     return _clip(changed * np.float32(10 ** (rng.uniform(*LEVELS_DB) / 20)))
+
+
+def _trail_s(rng: random.Random) -> float:
+    is_long = rng.random() < LONG_TRAIL_SHARE
+    return rng.uniform(TRAIL_S[1], LONG_TRAIL_S) if is_long else rng.uniform(*TRAIL_S)
 
 
 def _noise(length: int, power: float, ratio_db: float, rng: random.Random, noises: Sequence[Samples]) -> Samples:
