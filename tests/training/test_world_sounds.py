@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import math
 import random
 from pathlib import Path
@@ -154,7 +153,6 @@ def test_a_pool_comes_back_from_its_folder(tmp_path: Path) -> None:
     assert (loaded.samples_of(7) == POOL.samples_of(7)).all()
 
 
-@pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="espeak-ng is not installed")
 def test_voices_say_their_lines_and_tell_when_words_start() -> None:
     spoken = record(120, seed=3)
     assert (record(120, seed=3).samples == spoken.samples).all()

@@ -1,4 +1,7 @@
-"""espeak-ng through its library, which tells when each word starts; ten times as fast as a process a sentence."""
+"""espeak-ng through its library, which tells when each word starts; ten times as fast as a process a sentence.
+
+Library and voices are those of a wheel, pinned: the same everywhere, and nothing to install on the machine.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import espeakng_loader
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -61,52 +65,47 @@ class Spoken:
     words: tuple[tuple[int, int], ...]  # (first character, sample) of the words that espeak tells: most of them
 
 
-class Espeak:
-    """The library; one a process, since it keeps its state in globals."""
+class _Said(NamedTuple):
+    """What the library gave."""
+
+    sound: NDArray[np.int16]  # (S,) at its own rate
+    words: list[tuple[int, int]]  # first character and ms of each word, and of some pauses
+    first_loud: int  # samples
+    last_loud: int
+
+
+class Library:
+    """The library itself; one a process, since it keeps its state in globals."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL("libespeak-ng.so.1")
-        self._rate_hz = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, 0))
-        if self._rate_hz <= 0:
-            raise RuntimeError("espeak-ng did not start: is the package espeak-ng-data installed?")
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = espeakng_loader.get_data_path().encode()
+        self.rate_hz = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, 0))
+        if self.rate_hz <= 0:
+            raise RuntimeError("espeak-ng did not start: is the package espeakng-loader whole?")
         self._blocks: list[NDArray[np.int16]] = []
-        self._words: list[tuple[int, int]] = []  # character, ms
+        self._words: list[tuple[int, int]] = []
         self._callback = _Callback(self._receive)  # kept: the library holds only its address
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def speak(self, text: str, voice: Voice) -> Spoken:
-        """Speak a text.
+    def speak(self, text: str, name: str, words_per_minute: int, pitch: int) -> _Said:
+        """Speak a text with a voice of this name.
 
         Raises:
             RuntimeError: there is no such voice, or it says nothing.
         """
-        name = f"{voice.accent}+{voice.variant}"
         if self._library.espeak_SetVoiceByName(name.encode()) != 0:
             raise RuntimeError(f"espeak-ng has no voice {name}")
-        self._library.espeak_SetParameter(_RATE, voice.words_per_minute, 0)
-        self._library.espeak_SetParameter(_PITCH, voice.pitch, 0)
+        self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
+        self._library.espeak_SetParameter(_PITCH, pitch, 0)
         self._blocks, self._words = [], []
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
         sound = np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.int16)
         loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > SILENCE)
         if not len(loud):
-            raise RuntimeError(f"espeak-ng said nothing for {text!r} as {voice}")
-        return self._cut(text, sound, int(loud[0]), int(loud[-1]))
-
-    def _cut(self, text: str, sound: NDArray[np.int16], first: int, last: int) -> Spoken:
-        start = max(0, first - LEAD_MS * self._rate_hz // 1000)
-        end = last + TAIL_MS * self._rate_hz // 1000
-        samples = soxr.resample(sound[start:end], self._rate_hz, SPEECH_IN_HZ, quality="MQ")
-        start_ms = start * 1000 / self._rate_hz
-        words = [(0, 0)]
-        for at, ms in self._words:
-            sample = round((ms - start_ms) * SPEECH_IN_HZ / 1000)
-            # A pause is told as a word too, at the comma, or in a place that has been spoken already.
-            is_word = at > words[-1][0] and text[at - 1] == " "
-            if is_word and words[-1][1] < sample < len(samples):
-                words.append((at, sample))
-        return Spoken(samples.astype(np.int16), tuple(words[1:]))
+            raise RuntimeError(f"espeak-ng said nothing for {text!r} as {name}")
+        return _Said(sound, self._words, int(loud[0]), int(loud[-1]))
 
     def _receive(self, samples: _Samples, count: int, events: _Events) -> int:
         if count > 0 and samples:
@@ -121,11 +120,33 @@ class Espeak:
 
 
 @cache
-def espeak() -> Espeak:
+def library() -> Library:
     """Start the library in this process, once."""
-    return Espeak()
+    return Library()
+
+
+def speak(text: str, voice: Voice) -> Spoken:
+    """Speak a text at 16 kHz.
+
+    Raises:
+        RuntimeError: there is no such voice, or it says nothing.
+    """
+    rate_hz = library().rate_hz
+    said = library().speak(text, f"{voice.accent}+{voice.variant}", voice.words_per_minute, voice.pitch)
+    start = max(0, said.first_loud - LEAD_MS * rate_hz // 1000)
+    end = said.last_loud + TAIL_MS * rate_hz // 1000
+    samples = soxr.resample(said.sound[start:end], rate_hz, SPEECH_IN_HZ, quality="MQ")
+    start_ms = start * 1000 / rate_hz
+    words = [(0, 0)]
+    for at, ms in said.words:
+        sample = round((ms - start_ms) * SPEECH_IN_HZ / 1000)
+        # A pause is told as a word too, at the comma, or in a place that has been spoken already.
+        is_word = at > words[-1][0] and text[at - 1] == " "
+        if is_word and words[-1][1] < sample < len(samples):
+            words.append((at, sample))
+    return Spoken(samples.astype(np.int16), tuple(words[1:]))
 
 
 def speak_in_order(lines: Sequence[tuple[str, Voice]]) -> list[Spoken]:
     """Speak texts: in a new process always the same samples; later the library remembers what it said before."""
-    return [espeak().speak(text, voice) for text, voice in lines]
+    return [speak(text, voice) for text, voice in lines]

@@ -7,10 +7,10 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from vita_training.world import held_out
-from vita_training.world.espeak import Voice, espeak
+from vita_training.world import espeak, held_out
+from vita_training.world.espeak import Voice
 
-# "en" is Great Britain: asked for as "en-gb" espeak-ng 1.51 drops the variant.
+# "en" is Great Britain; espeak-ng knows "en-gb" without variants only.
 ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-029")
 VARIANTS = (
     *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "Andy", "Annie", "David", "edward", "Michael"),
@@ -33,4 +33,4 @@ def sample_voice(rng: random.Random, *, is_held_out: bool = False) -> Voice:
 
 def speak(text: str, voice: Voice) -> NDArray[np.int16]:
     """Synthesise (S,) at 16 kHz, without silence around it."""
-    return espeak().speak(text, voice).samples
+    return espeak.speak(text, voice).samples
