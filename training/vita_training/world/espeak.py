@@ -98,6 +98,7 @@ class Library:
             raise RuntimeError(f"espeak-ng has no voice {name}")
         self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
         self._library.espeak_SetParameter(_PITCH, pitch, 0)
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(0))  # of breath and hiss, else the clock says
         self._blocks, self._words = [], []
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
