@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from vita_training.recipe.run_log import RunLog
+from vita_training.recipe.run_log import FolderTakenError, RunLog
 from vita_training.recipe.stages import STAGES
 from vita_training.recipe.tiny import LANES, SPEAKING, needs
 
@@ -31,6 +32,16 @@ def test_lines_of_steps_that_will_be_taken_again_are_dropped_and_a_torn_line_is_
         log.add(step, loss=1 / step)
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"step": 6, "lo')
-    RunLog(tmp_path, 3).add(4, loss=0.5)
+    log.close()
+    with closing(RunLog(tmp_path, 3)) as resumed:
+        resumed.add(4, loss=0.5)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [line[:10] for line in lines] == [f'{{"step": {step}' for step in (1, 2, 3, 4)]
+
+
+def test_two_runs_never_work_in_one_folder(tmp_path: Path) -> None:
+    first = RunLog(tmp_path, 0)
+    with pytest.raises(FolderTakenError, match="another run"):
+        RunLog(tmp_path, 0)
+    first.close()
+    RunLog(tmp_path, 0).close()

@@ -134,6 +134,11 @@ class _Run(Generic[BatchT]):
         if self.log is not None:
             self.log.add(self.progress.step, seconds=self.progress.seconds, **figures)
 
+    def close(self) -> None:
+        """Give the folder back."""
+        if self.log is not None:
+            self.log.close()
+
     def judge(self) -> None:
         """Judge, in evaluation mode, and log it."""
         self.lesson.model.eval()
@@ -150,12 +155,23 @@ def run(lesson: Lesson[BatchT], schedule: Schedule, folder: Path) -> snapshot.Pr
     Leaves `snapshot.safetensors` and `log.jsonl` in the folder, and the trained weights in the lesson's model.
 
     Raises:
+        FolderTakenError: another run is at work in the folder.
         FrozenChanged: something outside the trained parts has changed, in this run or since it began.
         ValueError: the snapshot is of another stage or model.
     """
     teaching = _Run(lesson, schedule, folder)
-    progress = teaching.progress
-    shown = tqdm(total=schedule.steps, initial=progress.step, desc=folder.name, unit="step", disable=None)
+    try:
+        _teach(teaching, folder.name)
+    finally:
+        teaching.close()
+    lesson.model.eval()
+    return teaching.progress
+
+
+def _teach(teaching: _Run[BatchT], name: str) -> None:
+    """Take all steps that are left."""
+    schedule, progress = teaching.schedule, teaching.progress
+    shown = tqdm(total=schedule.steps, initial=progress.step, desc=name, unit="step", disable=None)
     while not progress.is_finished:
         began = time.monotonic()
         figures = teaching.step()
@@ -169,8 +185,6 @@ def run(lesson: Lesson[BatchT], schedule: Schedule, folder: Path) -> snapshot.Pr
         if progress.is_finished or progress.step % schedule.snapshot_steps == 0:
             teaching.save()
     shown.close()
-    lesson.model.eval()
-    return progress
 
 
 def make_optimizer(lesson: Lesson[Any], schedule: Schedule) -> torch.optim.Optimizer:
