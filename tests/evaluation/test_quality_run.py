@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from vita_evaluation.quality import families
 from vita_evaluation.quality.intervals import Interval
 from vita_evaluation.quality.material import Material, NotMeasurable, draw
-from vita_evaluation.quality.pictures import draw_curves, smooth
 from vita_evaluation.quality.table import Finding
 from vita_training.world.sources import text_only
 
@@ -60,21 +58,3 @@ def test_samples_are_drawn_until_there_are_enough() -> None:
     wanted = list(draw(source, 3, "", lambda sample: len(sample.conversations) > 2))
     assert len({sample.id for sample in wanted}) == 3
     assert all(len(sample.conversations) > 2 for sample in wanted)
-
-
-def test_a_curve_keeps_its_ends_and_its_mean() -> None:
-    points = [(float(step), float(step % 7)) for step in range(1000)]
-    drawn = smooth(points, 100)
-    assert len(drawn) == 100
-    assert sum(y for _, y in drawn) / 100 == pytest.approx(sum(y for _, y in points) / 1000)
-    assert smooth(points[:5]) == points[:5]
-
-
-def test_curves_are_drawn_of_what_was_logged(material: Material, tmp_path: Path) -> None:
-    assert not draw_curves(material, tmp_path / "none.png")
-    folder = material.stage_folder("1.3")
-    folder.mkdir(parents=True)
-    lines = [{"step": step, "loss": 1 / step} for step in range(1, 30)] + [{"step": 29, "judged_text": 0.5}]
-    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert draw_curves(material, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -1,8 +1,13 @@
-"""Draw what the stages of a run logged: `python -m vita_training.curves` writes docs/pictures/training.png."""
+"""What the stages of a run logged, as one picture: `python -m vita_training.curves` writes docs/pictures/training.png.
+
+Losses stand on the left axis of each panel, what judged the stage on development data on the right one.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,52 +17,68 @@ from matplotlib.axes import Axes
 
 from vita_training.recipe.run_log import read_log
 
-LOSSES = {  # what is drawn of each stage; figures that a run did not log are left out
-    "0.1": ("colour", "shape", "place"),
-    "0.2": ("answers",),
-    "1.1": ("answers", "sights", "looks"),
-    "1.2": ("answers", "sights", "looks"),
-    "1.3": ("answers", "sights", "looks"),
-    "2.1a": ("letters_stream", "letters_full", "words_stream"),
-    "2.1b": ("answers", "words"),
-    "2.2": ("answers", "words", "states"),
-    "2.3": ("loss", "right"),
-    "3.1": ("mel", "commitment"),
-    "3.2": ("code", "word", "guide"),
-}
-POINTS = 150  # of each curve: means over so many stretches of the run
+POINTS = 200  # of a curve: each the mean of a stretch of steps
 COLUMNS = 4
+JUDGED = "judged_"  # how figures on development data begin
+MOST_JUDGED = 6  # lines: more cannot be told apart
+NOT_DRAWN = ("step", "seconds", "rate", "norm")
 
 
-def plot(axes: Axes, log: list[dict[str, float]], names: tuple[str, ...]) -> None:
-    """Draw named figures over the steps."""
-    for name in names:
-        points = np.array([(line["step"], line[name]) for line in log if name in line])
-        if len(points):
-            means = np.array([part.mean(0) for part in np.array_split(points, min(POINTS, len(points)))])
-            axes.plot(means[:, 0], means[:, 1], label=name)
+def draw_curves(folder: Path, path: Path) -> bool:
+    """Draw what each stage in a run's folder logged; return whether any has."""
+    logs = {log.parent.name: read_log(log) for log in sorted(folder.glob("*/log.jsonl"))}
+    logs = {stage: lines for stage, lines in logs.items() if lines}
+    if not logs:
+        return False
+    mpl.use("Agg")
+    rows = math.ceil(len(logs) / COLUMNS)
+    figure, panels = pyplot.subplots(rows, COLUMNS, figsize=(18, 3.4 * rows), layout="constrained", squeeze=False)
+    for axes in list(panels.flat)[len(logs) :]:
+        axes.set_axis_off()
+    for axes, (stage, lines) in zip(panels.flat, logs.items(), strict=False):
+        _plot(axes, stage, lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
+    return True
+
+
+def smooth(points: Sequence[tuple[float, float]], count: int = POINTS) -> list[tuple[float, float]]:
+    """Means of stretches of neighbouring points, at most `count` of them."""
+    size = max(1, math.ceil(len(points) / count))
+    stretches = [np.array(points[at : at + size]) for at in range(0, len(points), size)]
+    return [(float(each[:, 0].mean()), float(each[:, 1].mean())) for each in stretches]
+
+
+def _plot(axes: Axes, stage: str, lines: Sequence[dict[str, float]]) -> None:
+    names = sorted({name for line in lines for name in line if name not in NOT_DRAWN})
+    judged = [name for name in names if name.startswith(JUDGED)][:MOST_JUDGED]
+    for name in [name for name in names if not name.startswith(JUDGED)]:
+        points = smooth(_points(lines, name))
+        color, width = ("black", 2.0) if name == "loss" else (None, 0.8)
+        axes.plot(*zip(*points, strict=True), label=name, color=color, linewidth=width)
     axes.set_yscale("log")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    axes.set_xlabel("step")
+    axes.set_title(f"stage {stage}, {max(line.get('seconds', 0.0) for line in lines) / 60:.0f} min", fontsize=10)
+    axes.legend(fontsize=6, loc="upper right")
+    if judged:
+        right = axes.twinx()
+        for name in judged:
+            right.plot(*zip(*_points(lines, name), strict=True), marker=".", label=name.removeprefix(JUDGED))
+        right.legend(fontsize=6, loc="lower left")
+
+
+def _points(lines: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
+    return [(line["step"], line[name]) for line in lines if name in line]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(".vita/training/tiny"), help="of the run")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/training.png"))
     options = parser.parse_args()
-    mpl.use("Agg")
-    logs = {stage: read_log(options.folder / stage / "log.jsonl") for stage in LOSSES}
-    drawn = {stage: log for stage, log in logs.items() if log}
-    rows = -(-len(drawn) // COLUMNS)
-    figure, panels = pyplot.subplots(rows, COLUMNS, figsize=(18, 3.6 * rows), layout="constrained", squeeze=False)
-    for axes in panels.flat[len(drawn) :]:
-        axes.set_axis_off()
-    for axes, (stage, log) in zip(panels.flat, drawn.items(), strict=False):
-        plot(axes, log, LOSSES[stage])
-        axes.set_title(f"stage {stage}, {log[-1]['seconds'] / 60:.0f} min")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.out, dpi=80)
+    if not draw_curves(options.folder, options.out):
+        parser.error(f"{options.folder} holds no log")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from vita_training.curves import draw_curves
+
 from vita15.checkpoint import load_manifest
 from vita_evaluation.plumbing.table import write_between_markers
 from vita_evaluation.quality import pictures
@@ -32,7 +34,7 @@ def write(findings: Sequence[Finding], material: Material, took: str) -> None:
     parts = [for_markdown(findings), f"Measured in {took}, on:", trained]
     pictures.draw_mel(material, PICTURES / pictures.MEL)
     parts.append(f"![Mel spectrograms of espeak's voice and ours](pictures/{pictures.MEL})")
-    if pictures.draw_curves(material, PICTURES / pictures.CURVES):
+    if draw_curves(material.stage_folder(""), PICTURES / pictures.CURVES):
         parts.append(f"![Curves of training](pictures/{pictures.CURVES})")
     write_between_markers(PAGE, "\n\n".join(parts))
 
