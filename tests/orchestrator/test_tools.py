@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from vita.conversation.v1 import conversation_service_pb2 as wire
 from vita.conversation.v1.item_pb2 import ITEM_STATUS_COMPLETED, ROLE_ASSISTANT, ROLE_TOOL, Item, ToolCall, ToolResult
@@ -366,5 +364,5 @@ async def test_the_words_of_calls_and_results_count_as_the_records_words() -> No
     async with talking(FakeComponents.answering("Yes."), configuration=WITH_TOOLS, max_words_bytes=3000) as talk:
         await talk.say(create_item=wire.CreateItem(item=call(call_id="known")))
         await talk.say("e9", create_item=wire.CreateItem(item=result(output="x" * 4000)))
-        await asyncio.sleep(0.1)
+        await talk.until("failure")
     assert talk.failures() == ["BAD_INPUT"]
