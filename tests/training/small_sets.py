@@ -49,7 +49,7 @@ def spoken(index: int) -> Sample:
     turns = (Utterance("human", f"{IMAGE}\n{AUDIO}\n"), Utterance("gpt", "It is red."))
     noise = (Utterance("human", AUDIO), Utterance("gpt", ""))
     clips = (clip(index), Clip(clip(index + 1).samples))
-    return Sample(f"spoken-{index}", "heard", (*turns, *noise), seen.pictures, (), clips, 1, True, "colour noise")
+    return Sample(f"spoken-{index}", "heard", (*turns, *noise), seen.pictures, (), clips, 1, "colour noise")
 
 
 def first(source: Source, count: int, *, has_videos: bool) -> Listed:

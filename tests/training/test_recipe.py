@@ -110,11 +110,11 @@ def test_training_lays_a_conversation_out_as_serving_does(tokenizer: Tokenizer) 
 
 
 def test_an_answer_that_was_broken_off_does_not_teach_to_stop_there(tokenizer: Tokenizer) -> None:
-    turns = (("human", "Hi."), ("gpt", "Hello."), ("human", "Who are you?"), ("gpt", "I am"))
-    whole, broken = conversation(*turns), conversation(*turns, end_tag=False)
-    assert learnt(tokenizer, whole).count(tokenizer.im_end) == 2
-    assert learnt(tokenizer, broken).count(tokenizer.im_end) == 1
-    assert learnt(tokenizer, whole)[:-1] == learnt(tokenizer, broken)
+    whole = conversation(("human", "Who are you?"), ("gpt", "I am"), ("human", "Hi."), ("gpt", "Hello."))
+    asked, cut, *then = whole.conversations
+    broken = dataclasses.replace(whole, conversations=(asked, dataclasses.replace(cut, is_broken_off=True), *then))
+    taught, first_end = learnt(tokenizer, whole), learnt(tokenizer, whole).index(tokenizer.im_end)
+    assert learnt(tokenizer, broken) == taught[:first_end] + taught[first_end + 1 :]
 
 
 def test_noise_teaches_the_noise_mark_and_silence(tokenizer: Tokenizer) -> None:

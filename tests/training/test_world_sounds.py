@@ -78,7 +78,7 @@ def test_noise_is_marked_unanswered_and_last() -> None:
         assert sample.inserted_id == len(answers) - 1
         assert answers[-1] == "" == sample.audio[-1].text
         assert sample.conversations[-2].value.endswith("<audio>")
-        assert sample.end_tag
+        assert sample.is_whole
     assert all("" not in [u.value for u in s.conversations] for s in drawn if s.inserted_id is None)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from vita_training.data.sample import Sample, Thing
+from vita_training.world.conversations import draw_dialogue
 from vita_training.world.numerals import NUMBERS
 from vita_training.world.patterns import SLOTS, is_held_out, is_whole, pattern
-from vita_training.world.phrasing import FRAMES, wordings
+from vita_training.world.phrasing import FRAMES, Asker, wordings
 from vita_training.world.prompt import SYSTEM_PROMPT
 from vita_training.world.sources import captions, questions, text_only
 from vita_training.world.things import COLOURS, NAMES, PLACES, SHAPES, name
@@ -33,7 +34,7 @@ def whole_samples(count: int = 1500) -> list[Sample]:
     """Samples whose answers are all whole."""
     pictures, talk = questions(7), text_only(7)
     drawn = [*(pictures[i] for i in range(count)), *(talk[i] for i in range(count))]
-    return [sample for sample in drawn if sample.end_tag]
+    return [sample for sample in drawn if sample.is_whole]
 
 
 def exchanges(sample: Sample) -> Iterator[tuple[str, str, tuple[Thing, ...] | None]]:
@@ -211,11 +212,19 @@ def test_a_sample_is_a_function_of_seed_and_index() -> None:
 
 def test_an_answer_that_was_broken_off_is_the_beginning_of_one() -> None:
     source, listed = text_only(1), set(answers())
-    cut = [sample for sample in (source[i] for i in range(600)) if not sample.end_tag]
-    assert 10 < len(cut) < 60
+    cut = [sample for sample in (source[i] for i in range(600)) if not sample.is_whole]
+    assert 20 < len(cut) < 90
     for sample in cut:
-        last = sample.conversations[-1].value
-        assert any(said.startswith(last) for said in listed) or re.match(r"It is \d\d:\d\d", last)
+        (broken,) = (said for said in sample.conversations if said.is_broken_off)
+        assert any(said.startswith(broken.value) for said in listed) or re.match(r"It is \d\d:\d\d", broken.value)
+    assert any(not sample.conversations[-1].is_broken_off for sample in cut), "nobody is asked on"
+
+
+def test_tools_are_offered_beside_pictures_too() -> None:
+    drawn = [draw_dialogue(Asker(random.Random(i)), "picture") for i in range(2000)]
+    offered = [dialogue for dialogue in drawn if dialogue.has_tools]
+    assert 0.07 < len(offered) / len(drawn) < 0.13
+    assert {bool(question.call) for dialogue in offered for question in dialogue.questions} == {True, False}
 
 
 def test_every_word_is_one_token_of_the_vocabulary() -> None:

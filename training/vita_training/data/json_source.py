@@ -2,8 +2,9 @@
 
 A list of objects: `set` (whose folder holds the media), `id`, `conversations` of `{"from": "human" or "gpt",
 "value": …}`, and where there are any `image` and `video` (a name or a list), `audio` (names under the folder's
-`audio/`), `inserted_id` and `end_tag`. Ours, all optional: speakers "system" and "tool", `kind`, `said` (of each
-clip), `things` (of each picture) and `video_things` (of each frame of each video).
+`audio/`), `inserted_id` and `end_tag` (false: the last answer was broken off). Ours, all optional: speakers "system"
+and "tool", `broken_off` of any answer, `kind`, `said` (of each clip), `things` (of each picture) and `video_things`
+(of each frame of each video).
 """
 
 from __future__ import annotations
@@ -65,25 +66,29 @@ def _sample(item: Item, folders: Mapping[str, Path], file: Path) -> Sample:
         return Sample(
             id=str(item["id"]),
             set=item["set"],
-            conversations=tuple(_utterance(turn) for turn in item["conversations"]),
+            conversations=_utterances(item["conversations"], end_tag=item.get("end_tag", True)),
             pictures=tuple(Picture(folder / n, t) for n, t in zip(images, _filled(things, images), strict=True)),
             videos=tuple(Video(folder / n, t) for n, t in zip(videos, _filled(films, videos), strict=True)),
             audio=tuple(
                 Clip(folder / "audio" / n, s) for n, s in zip(clips, item.get("said") or [""] * len(clips), strict=True)
             ),
             inserted_id=item.get("inserted_id"),
-            end_tag=item.get("end_tag", True),
             kind=item.get("kind", ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: sample {item.get('id', '?')!r}: {type(error).__name__} {error}") from error
 
 
-def _utterance(turn: Mapping[str, str]) -> Utterance:
+def _utterances(turns: Sequence[Item], *, end_tag: bool) -> tuple[Utterance, ...]:
+    last = len(turns) - 1
+    return tuple(_utterance(turn, is_cut=i == last and not end_tag) for i, turn in enumerate(turns))
+
+
+def _utterance(turn: Item, *, is_cut: bool) -> Utterance:
     speaker = turn["from"]
     if speaker not in get_args(Speaker):
         raise ValueError(f"from: {speaker!r} is none of {', '.join(get_args(Speaker))}")
-    return Utterance(cast(Speaker, speaker), turn["value"])
+    return Utterance(cast(Speaker, speaker), turn["value"], is_cut or turn.get("broken_off", False))
 
 
 def _names(value: str | list[str]) -> list[str]:
@@ -109,10 +114,15 @@ def _item(sample: Sample, folder: Path) -> Item:
         "kind": sample.kind,
     }
     item: Item = {"set": sample.set, "id": sample.id, **{key: value for key, value in present.items() if value}}
-    item["conversations"] = [{"from": turn.speaker, "value": turn.value} for turn in sample.conversations]
+    item["conversations"] = [_turn(utterance) for utterance in sample.conversations]
     if sample.inserted_id is not None:
         item["inserted_id"] = sample.inserted_id
-    return item if sample.end_tag else item | {"end_tag": False}
+    return item
+
+
+def _turn(utterance: Utterance) -> Item:
+    turn: Item = {"from": utterance.speaker, "value": utterance.value}
+    return turn | {"broken_off": True} if utterance.is_broken_off else turn
 
 
 def _write_picture(picture: Picture, folder: Path, name: str) -> str:

@@ -25,6 +25,7 @@ class Utterance:
 
     speaker: Speaker
     value: str  # text with placeholders
+    is_broken_off: bool = False  # an answer that was interrupted here; its end is not taught
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,12 @@ class Sample:
     videos: tuple[Video, ...] = ()
     audio: tuple[Clip, ...] = ()
     inserted_id: int | None = None  # index, among gpt's turns, of the one that answers noise
-    end_tag: bool = True  # False: the last answer was broken off, and its end is not taught
     kind: str = ""  # what is asked about, for evaluation by kind
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no answer was interrupted."""
+        return not any(utterance.is_broken_off for utterance in self.conversations)
 
 
 class Source(Protocol):

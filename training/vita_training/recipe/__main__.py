@@ -1,21 +1,28 @@
 """Teach one stage: `python -m vita_training.recipe 1.3 --config tiny --data world --folder .vita/training/tiny`.
 
 It goes on from the last snapshot, starts from the stages before it in the same folder, and does nothing if it is
-finished. Under `torchrun` it is data-parallel.
+finished. With `--start CHECKPOINT` that checkpoint's components stand in for stages that are not in the folder. Under
+`torchrun` it is data-parallel.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from vita15.errors import CheckpointError
 from vita15.tokenizer import Tokenizer
 from vita_training.recipe.configuration import can_compile, load_config, prepare_tokenizer
+from vita_training.recipe.errors import RecipeError
+from vita_training.recipe.run_log import FolderTakenError
 from vita_training.recipe.sets import WORLD
-from vita_training.recipe.stages import STAGES
+from vita_training.recipe.snapshot import Progress
+from vita_training.recipe.stages import ALONE, STAGES, narrowed
+from vita_training.recipe.start import Start, check_start
 from vita_training.recipe.teach import Setting, teach
 from vita_training.speaking.stages import SPEAKING_SCHEDULES, teach_speaking
 
@@ -27,9 +34,19 @@ def main() -> None:
     options = _parser().parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    tokenizer = Tokenizer.from_file(options.tokenizer or prepare_tokenizer(options.folder))
-    config = load_config(options.config, tokenizer)
-    setting = Setting(
+    try:
+        done = _teach(options.stage, _setting(options), options)
+    except (RecipeError, CheckpointError, FolderTakenError) as error:
+        sys.exit(f"stage {options.stage}: {error}")
+    print(f"stage {options.stage}: {done.step} steps in {done.seconds / 60:.1f} min, {done.skipped} left out")
+
+
+def _setting(options: argparse.Namespace) -> Setting:
+    start = Start.open(options.start) if options.start else None
+    check_start(start, options.folder)
+    tokenizer = Tokenizer.from_file(options.tokenizer or prepare_tokenizer(options.folder, start))
+    config = load_config(options.config, tokenizer, start)
+    return Setting(
         config=config,
         tokenizer=tokenizer,
         folder=options.folder,
@@ -39,16 +56,20 @@ def main() -> None:
         is_compiled=options.compile if options.compile is not None else config.name == "tiny" and can_compile(),
         is_checkpointed=options.checkpoint_gradients,
         dtype=getattr(torch, options.dtype),
+        start=start,
     )
-    speaks = options.stage in SPEAKING_SCHEDULES
-    schedule = SPEAKING_SCHEDULES[options.stage] if speaks else STAGES[options.stage].schedule
-    schedule = replace(schedule, accumulation=options.accumulation)
+
+
+def _teach(name: str, setting: Setting, options: argparse.Namespace) -> Progress:
+    speaks = name in SPEAKING_SCHEDULES
+    schedule = SPEAKING_SCHEDULES[name] if speaks else STAGES[name].schedule
+    schedule = replace(schedule, accumulation=options.accumulation, peak=options.rate)
     schedule = replace(schedule, steps=options.steps) if options.steps else schedule.shortened(options.share)
     if speaks:
-        done = teach_speaking(options.stage, setting, schedule)
-    else:
-        done = teach(STAGES[options.stage], setting, schedule)
-    print(f"stage {options.stage}: {done.step} steps in {done.seconds / 60:.1f} min, {done.skipped} left out")
+        if options.only:
+            raise RecipeError(f"trains one component as it is; --only is for {', '.join(STAGES)}")
+        return teach_speaking(name, setting, schedule)
+    return teach(narrowed(STAGES[name], options.only) if options.only else STAGES[name], setting, schedule)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,13 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     titles += "; 3.1 codec; 3.2 speech decoder"
     parser = argparse.ArgumentParser(prog="vita_training.recipe", description=__doc__)
     parser.add_argument("stage", choices=sorted({**STAGES, **SPEAKING_SCHEDULES}), help=f"one of {titles}")
-    parser.add_argument("--config", default="tiny", help="tiny, vita-1.5, or a JSON file of a configuration")
+    parser.add_argument("--start", type=Path, help="a checkpoint whose components stand in for the stages before")
+    parser.add_argument("--only", choices=sorted(ALONE), help="train no more of the stage than this component")
+    parser.add_argument("--config", default="", help="tiny, vita-1.5, a JSON file; otherwise --start's, or tiny")
     parser.add_argument("--data", default=WORLD, help="world, a folder of <set>.json, or one file for all sets")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of the run, with a folder for each stage")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.json; otherwise the small world's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=0, help="in place of the table's")
     parser.add_argument("--share", type=float, default=1.0, help="of the table's steps")
+    parser.add_argument("--rate", type=float, default=1.0, help="of the table's peak rates")
     parser.add_argument("--batch-length", type=int, default=0, help="positions, tiles or frames a batch")
     parser.add_argument("--accumulation", type=int, default=1, help="batches a step")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile; tiny: where it can")

@@ -12,32 +12,46 @@ from typing import Any, cast
 
 from vita15.config import CONFIGS, VitaConfig, component_config
 from vita15.tokenizer import Tokenizer
+from vita_training.recipe.errors import RecipeError
+from vita_training.recipe.start import Start
 
 TINY_PROMPT_COUNT = 8  # vectors before a clip that is to be transcribed
 TINY_TURN_END_HIDDEN = 96
 VOCABULARY_STEP = 256  # tables are padded to a multiple of it
 
 
-def load_config(name: str, tokenizer: Tokenizer) -> VitaConfig:
+def load_config(name: str, tokenizer: Tokenizer, start: Start | None = None) -> VitaConfig:
     """Return a configuration, its tables large enough for the vocabulary.
 
     Args:
-        name: one of CONFIGS, or a JSON file: `name`, and any components that differ from the full model's.
+        name: one of CONFIGS, or a JSON file: `name`, and any components that differ from the full model's. If empty,
+            sizes are those of what the run starts from, and tiny's if it starts from nothing.
         tokenizer: the vocabulary.
+        start: ready components.
 
     Raises:
-        ValueError: the vocabulary is larger than the configuration's tables.
+        RecipeError: the vocabulary is larger than the configuration's tables; as `Start.config`.
     """
-    if name == "tiny":
-        return _trained_tiny(CONFIGS["tiny"], tokenizer)
-    config = CONFIGS[name] if name in CONFIGS else _read(Path(name))
+    if start is not None and not name:
+        known = start.model in CONFIGS
+        config = start.config(load_config(start.model, tokenizer) if known else VitaConfig(start.model))
+    elif name in ("", "tiny"):
+        config = _trained_tiny(CONFIGS["tiny"], tokenizer)
+    else:
+        config = CONFIGS[name] if name in CONFIGS else _read(Path(name))
     if tokenizer.vocab_size > config.llm.vocab:
-        raise ValueError(f"{name}: tables of {config.llm.vocab} rows, a vocabulary of {tokenizer.vocab_size}")
+        raise RecipeError(f"{config.name}: tables of {config.llm.vocab} rows, a vocabulary of {tokenizer.vocab_size}")
     return config
 
 
-def prepare_tokenizer(folder: Path) -> Path:
-    """Return the small world's tokenizer in the run's folder, made there if it is not."""
+def prepare_tokenizer(folder: Path, start: Start | None = None) -> Path:
+    """Return the vocabulary of what a run starts from, or the small world's, made in its folder if it is not there.
+
+    Raises:
+        RecipeError: it starts from components of which none has a vocabulary.
+    """
+    if start is not None:
+        return start.tokenizer()
     path = folder / "tokenizer.json"
     if not path.exists():
         from vita_training.world.tokenizer import make_tokenizer  # slow to import: it lists all that may be said

@@ -68,8 +68,8 @@ class HearingLesson:
     tokenizer: Tokenizer
     development: Sequence[Sequence[Sound]] = ()  # batches to judge by
 
-    def __post_init__(self) -> None:
-        """Set what features are normalised by, from the first batches."""
+    def normalise(self) -> None:
+        """Set what features are normalised by, from the first batches; an encoder that has heard keeps its own."""
         sounds = [sound for number in range(NORMALISED_BATCHES) for sound in self.pools.batch(number)]
         features, lengths = features_of(sounds, torch.device("cpu"))
         frames = torch.cat([row[:n] for row, n in zip(features, lengths.tolist(), strict=True)])

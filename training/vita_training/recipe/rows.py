@@ -89,8 +89,7 @@ class Splicer:
                 asked = turns[index - 1].value if index else ""
                 state = "noise" if answered == sample.inserted_id else "speech" if AUDIO in asked else "text"
                 kind = kinds[asked_count - 1] if asked_count <= len(kinds) else ""
-                is_whole = sample.end_tag or index < len(turns) - 1
-                self._answer(row, turn.value, state, is_whole=is_whole, kind=kind)
+                self._answer(row, turn.value, state, is_whole=not turn.is_broken_off, kind=kind)
                 answered += 1
             else:
                 self._ask(row, turn, media, rng)

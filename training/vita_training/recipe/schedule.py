@@ -14,6 +14,7 @@ class Schedule:
     steps: int
     warmup_share: float = 0.03  # of the steps (the original's, as are the cosine and no weight decay)
     floor: float = 0.0  # of the peak rate, at the end
+    peak: float = 1.0  # of the table's rates: less, to go on from weights that are good already
     clip: float = 1.0  # largest norm of the gradient
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
@@ -24,12 +25,12 @@ class Schedule:
     seed: int = 0
 
     def rate(self, step: int) -> float:
-        """What to multiply the peak rates with in a step, from 0: up in a line, then half a cosine down to `floor`."""
+        """What to multiply the table's rates with in a step, from 0: up in a line, then half a cosine to `floor`."""
         warmup = max(1, round(self.warmup_share * self.steps))
         if step < warmup:
-            return (step + 1) / warmup
+            return self.peak * (step + 1) / warmup
         share = (step - warmup) / max(1, self.steps - warmup)
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+        return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share)))
 
     def shortened(self, share: float) -> Schedule:
         """The same with fewer steps, at least one."""

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.freezing import is_within
 
 MODEL, OPTIMIZER = "model.", "optimizer."
@@ -81,11 +82,12 @@ def load_part(path: Path, part: str, module: nn.Module) -> None:
     """Fill `module`, which was `part` of the model of a finished run, with what that run trained of it.
 
     Raises:
-        ValueError: there is no such run, it is not finished, or its part is no part of `module`.
+        RecipeError: there is no such run, or it is not finished.
+        ValueError: its part is no part of `module`.
     """
     progress, tensors = _read(path) if path.exists() else (Progress(), {})
     if not progress.is_finished:
-        raise ValueError(f"{path}: no finished run")
+        raise RecipeError(f"{path}: no finished run")
     prefix = f"{MODEL}{part}."
     weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     unexpected = module.load_state_dict(weights, strict=False).unexpected_keys

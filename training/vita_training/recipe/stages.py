@@ -8,9 +8,11 @@ trial, and the published scripts' for the full model (their batches are 512 and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from vita_training.recipe.errors import RecipeError
+from vita_training.recipe.freezing import is_within
 from vita_training.recipe.schedule import Schedule
 from vita_training.recipe.sets import SetName
 
@@ -20,6 +22,13 @@ TOWER, PROJECTOR, LLM = "vision.tower", "vision.projector", "llm"
 ADAPTER, PROMPT, TURN_END = "speech.adapter", "speech.prompt", "speech.turn_end"
 ENCODER = ("speech.subsampling", "speech.input", "speech.blocks", "speech.after_norm")
 NORMALISATION = ("speech.mean", "speech.inverse_deviation")  # set from the data, not by gradients
+# What of a component may change when it is taught alone, to be served beside the others as they are. The language
+# model's text table names the embedding space that the encoders fit, so it stays.
+ALONE = {
+    "vision_encoder": ("vision",),
+    "speech_encoder": ("speech",),
+    "llm": ("llm.model.layers", "llm.model.norm", "llm.lm_head"),
+}
 
 
 class Rate(NamedTuple):
@@ -168,3 +177,18 @@ def starts_from(stage: Stage) -> list[Stage]:
         needed.add(name)
         waiting += STAGES[name].after
     return [each for name, each in STAGES.items() if name in needed]
+
+
+def narrowed(stage: Stage, component: str) -> Stage:
+    """The stage, training no more than one component (of ALONE).
+
+    Raises:
+        RecipeError: it trains nothing of it.
+    """
+    trains: dict[str, Rate] = {}
+    for part, rate in stage.trains.items():
+        trains |= {part: rate for alone in ALONE[component] if is_within(part, (alone,))}
+        trains |= {alone: rate for alone in ALONE[component] if is_within(alone, (part,))}
+    if not trains:
+        raise RecipeError(f"stage {stage.name} trains nothing of {component}; it trains {', '.join(stage.trains)}")
+    return replace(stage, trains=trains)

@@ -24,6 +24,7 @@ from vita_training.recipe.schedule import Schedule
 from vita_training.recipe.seeing import LabelledTower, SeeingLesson
 from vita_training.recipe.sets import DEVELOPMENT_SEED, WORLD, open_sets
 from vita_training.recipe.stages import Stage, starts_from
+from vita_training.recipe.start import Start, stages_left
 from vita_training.recipe.turn_ends import TurnEndLesson, draw_pause
 
 PART = "assistant"  # of every lesson's model
@@ -44,6 +45,7 @@ class Setting:
     is_compiled: bool = False
     is_checkpointed: bool = False  # gradients: slower, in less memory
     dtype: torch.dtype = torch.float32  # of the weights
+    start: Start | None = None  # ready components, in the place of stages that are not in the folder
 
     @property
     def is_tiny(self) -> bool:
@@ -55,17 +57,24 @@ def teach(stage: Stage, setting: Setting, schedule: Schedule) -> snapshot.Progre
     """Run a stage from where it is.
 
     Raises:
-        ValueError: a stage that it starts from is not finished in this folder.
+        RecipeError: a stage that it starts from is not finished in this folder, and nothing stands in for it.
     """
     return run(lesson_of(stage, setting), replace(schedule, seed=setting.seed), setting.folder / stage.name)
 
 
 def load_assistant(setting: Setting, after: list[Stage]) -> Assistant:
-    """The assistant as the stages in `after` left it; what none of them trained is drawn by the seed."""
+    """The assistant as the stages in `after` left it, or as it starts; what nobody trained is drawn by the seed.
+
+    Raises:
+        RecipeError: one of them is not finished, and nothing stands in for it.
+    """
     torch.manual_seed(setting.seed)
     assistant = Assistant(setting.config, attention="eager" if setting.is_tiny else "sdpa")
     for parameter in assistant.parameters():
         parameter.data = parameter.data.to(setting.dtype)
+    if setting.start is not None:
+        after, absent = stages_left(setting.folder, after)
+        setting.start.fill_assistant(assistant, absent, setting.dtype)
     for stage in after:
         snapshot.load_part(setting.folder / stage.name / SNAPSHOT, PART, assistant)
     return assistant
@@ -113,6 +122,8 @@ def _hearing(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any
     pools = _sound_pools(stage, setting)
     model = Listener(assistant, setting.tokenizer.vocab_size)
     lesson = HearingLesson(model, _rates(stage, setting, "letters", "words"), pools, setting.tokenizer)
+    if setting.start is None or "speech_encoder" not in setting.start.manifests:
+        lesson.normalise()
     if setting.data == WORLD:
         judging = _sound_pools(stage, setting, DEVELOPMENT_SEED)
         lesson.development = [judging.batch(number) for number in range(JUDGED_BATCHES)]

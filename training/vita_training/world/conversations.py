@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vita_training.world.dialogue import (
     CAPTION,
     PICTURE,
+    PICTURE_WITH_TOOLS,
     TALK,
     TURNS,
     VIDEO,
@@ -22,6 +23,7 @@ from vita_training.world.situation import Situation
 
 # How often a conversation is about what.
 SUBJECTS = {"picture": 0.62, "video": 0.13, "talk": 0.16, "tools": 0.09}
+PICTURE_TOOLS_SHARE = 0.1  # of conversations about a picture, in which the tools are there too
 NEW_PICTURE_SHARE = 0.08  # of conversations about a picture, in which another one comes
 
 
@@ -48,7 +50,8 @@ def draw_dialogue(asker: Asker, subject: str = "") -> Dialogue:
     subject = subject or asker.rng.choices(tuple(SUBJECTS), tuple(SUBJECTS.values()))[0]
     turns = asker.rng.choice(TURNS)
     if subject == "picture":
-        return _about_pictures(asker, PICTURE, turns)
+        has_tools = asker.rng.random() < PICTURE_TOOLS_SHARE
+        return _about_pictures(asker, PICTURE_WITH_TOOLS if has_tools else PICTURE, turns, has_tools=has_tools)
     if subject == "video":
         return _about_video(asker, VIDEO, min(turns, 3))
     situation = Situation(has_tools=subject == "tools")
@@ -63,8 +66,8 @@ def draw_caption(asker: Asker, video_share: float) -> Dialogue:
     return _about_pictures(asker, CAPTION, 1)
 
 
-def _about_pictures(asker: Asker, mix: Mix, turns: int) -> Dialogue:
-    situation, asked, views = Situation(), list[Question](), list[View]()
+def _about_pictures(asker: Asker, mix: Mix, turns: int, *, has_tools: bool = False) -> Dialogue:
+    situation, asked, views = Situation(has_tools=has_tools), list[Question](), list[View]()
     is_changing = turns > 1 and asker.rng.random() < NEW_PICTURE_SHARE
     change = asker.rng.randrange(1, turns) if is_changing else turns
     for length in (change, turns - change):
@@ -72,7 +75,7 @@ def _about_pictures(asker: Asker, mix: Mix, turns: int) -> Dialogue:
             views.append(View(len(asked), scene := sample_scene(asker.rng)))
             situation.look(scene)
             asked += converse(asker, situation, mix, length)
-    return Dialogue(tuple(asked), tuple(views))
+    return Dialogue(tuple(asked), tuple(views), has_tools)
 
 
 def _about_video(asker: Asker, mix: Mix, turns: int) -> Dialogue:

@@ -110,6 +110,7 @@ PICTURE: Mix = {
     **{"colours": 2.0, "shapes": 2.0, "counts": 2.5, "presence": 2.0, "places": 3.0, "sizes": 4.0, "descriptions": 1.5},
     **{"memory": 0.6, "small talk": 0.5, "arithmetic": 0.4, "unknown": 0.2},
 }
+PICTURE_WITH_TOOLS: Mix = {**PICTURE, "tools": 7.0}
 VIDEO: Mix = {"movement": 4.0, "colours": 0.5, "shapes": 0.5, "counts": 0.5, "presence": 0.5, "small talk": 0.2}
 CAPTION: Mix = {"descriptions": 1.0}
 VIDEO_CAPTION: Mix = {"video captions": 1.0}

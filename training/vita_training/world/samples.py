@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from vita15.config import TINY
-from vita15.tool_format import system_text
+from vita15.tool_format import parse_call, system_text
 from vita_training.data.sample import AUDIO, IMAGE, VIDEO, Clip, Picture, Sample, Utterance, Video
 from vita_training.world.conversations import Dialogue, View
 from vita_training.world.painting import paint, sample_look, sample_size
@@ -29,7 +29,6 @@ class Draft:
     audio: list[Clip] = field(default_factory=list[Clip])
     kinds: list[str] = field(default_factory=list[str])
     inserted_id: int | None = None
-    end_tag: bool = True
 
     def say(self, speaker: str, value: str) -> None:
         """Add an utterance of "system", "human", "gpt" or "tool"."""
@@ -39,7 +38,7 @@ class Draft:
         """Return the sample."""
         media = tuple(self.pictures), tuple(self.videos), tuple(self.audio)
         conversation, kind = tuple(self.utterances), " ".join(self.kinds)
-        return Sample(identifier, of_set, conversation, *media, self.inserted_id, self.end_tag, kind)
+        return Sample(identifier, of_set, conversation, *media, self.inserted_id, kind)
 
 
 def draft(dialogue: Dialogue, rng: random.Random, stage: SoundStage | None = None, spoken_share: float = 0.0) -> Draft:
@@ -59,11 +58,12 @@ def draft(dialogue: Dialogue, rng: random.Random, stage: SoundStage | None = Non
     return made
 
 
-def break_off(made: Draft, rng: random.Random) -> None:
-    """Leave some words of the last answer: it was interrupted there, and does not teach to end."""
-    words = made.utterances[-1].value.split(" ")
-    made.utterances[-1] = Utterance("gpt", " ".join(words[: rng.randint(1, len(words))]))
-    made.end_tag = False
+def interrupt(made: Draft, rng: random.Random) -> None:
+    """Leave some words of one answer: it was broken off there, does not teach to end, and the next question follows."""
+    answers = [i for i, each in enumerate(made.utterances) if each.speaker == "gpt" and not parse_call(each.value)]
+    cut = rng.choice(answers)
+    words = made.utterances[cut].value.split(" ")
+    made.utterances[cut] = Utterance("gpt", " ".join(words[: rng.randint(1, len(words))]), is_broken_off=True)
 
 
 def add_noise(made: Draft, rng: random.Random, stage: SoundStage) -> None:

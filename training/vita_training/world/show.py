@@ -46,10 +46,10 @@ def media(source: Source) -> list[list[Image.Image]]:
 
 def transcript(sample: Sample) -> str:
     """Write a sample as people read it."""
-    lines = [f"--- {sample.id} ({sample.kind}){'' if sample.end_tag else ', broken off'}"]
+    lines = [f"--- {sample.id} ({sample.kind})"]
     for utterance in sample.conversations:
         value = "(with tools)" if utterance.speaker == "system" else utterance.value.replace("\n", " ")
-        lines.append(f"{utterance.speaker:>6}: {value}")
+        lines.append(f"{utterance.speaker:>6}: {value}{' –' if utterance.is_broken_off else ''}")
     return "\n".join(lines)
 
 

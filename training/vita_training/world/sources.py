@@ -20,7 +20,7 @@ from vita_training.world import held_out
 from vita_training.world.conversations import draw_caption, draw_dialogue
 from vita_training.world.phrasing import Asker
 from vita_training.world.pool import DEFAULT_FOLDER, Recordings, pool_folder
-from vita_training.world.samples import Draft, add_noise, break_off, draft
+from vita_training.world.samples import Draft, add_noise, draft, interrupt
 from vita_training.world.sound_stage import TURN_END_TRAIL_S, SoundStage
 
 VIDEO_SHARE = 0.15  # of captions
@@ -29,7 +29,7 @@ NOISE_SHARE = 0.12  # of its conversations end in a sound that is no question
 BARE_NOISE_SHARE = 0.04  # of its samples are nothing but such a sound
 CAPTION_SHARE = 0.1  # of its samples
 ASIDE_SHARE = 0.1  # of transcripts, where they have any
-CUT_SHARE = 0.05  # of conversations, whose last answer is broken off
+INTERRUPTED_SHARE = 0.08  # of conversations, in one answer
 TOOLS_SHARE = 0.35  # of conversations without pictures, for stage 0.2
 # Any number could be drawn; these say how large the sets are for shares of them (20 % of the captions …).
 CAPTIONS, QUESTIONS, TALKS, TRANSCRIPTS, TURN_ENDS = 100_000, 400_000, 200_000, 200_000, 100_000
@@ -145,8 +145,8 @@ def speech_and_noise(seed: int = 0, *, recordings: Recordings, is_held_out: bool
         ending = rng.random()
         if ending < NOISE_SHARE:
             add_noise(made, rng, stage)
-        elif ending < NOISE_SHARE + CUT_SHARE:
-            break_off(made, rng)
+        elif ending < NOISE_SHARE + INTERRUPTED_SHARE:
+            interrupt(made, rng)
         return made
 
     return WorldSource("speech", QUESTIONS, seed, is_held_out, draw)
@@ -193,8 +193,8 @@ def _caption(asker: Asker) -> Draft:
 def _conversation(asker: Asker, subject: str) -> Draft:
     """Draw a typed conversation; in training some are interrupted."""
     made = draft(draw_dialogue(asker, subject), asker.rng)
-    if not asker.is_held_out and asker.rng.random() < CUT_SHARE:
-        break_off(made, asker.rng)
+    if not asker.is_held_out and asker.rng.random() < INTERRUPTED_SHARE:
+        interrupt(made, asker.rng)
     return made
 
 
