@@ -11,7 +11,7 @@ Content = tuple[str, ...]
 
 def content(text: str) -> Content:
     """Return the words of a text as they are read aloud: "It is 14:05." says what "it is fourteen oh five" says."""
-    return tuple(re.findall(r"[a-z']+", spoken_form(text).lower()))
+    return tuple(re.findall(r"[\w']+", spoken_form(text).lower()))
 
 
 def says_the_same(expected: str, said: str) -> bool:

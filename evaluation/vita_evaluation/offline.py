@@ -56,7 +56,8 @@ class Answer:
 
     state: str  # speech, text or noise; empty where nothing was judged
     text: str
-    call: ToolCall | None = None  # the first, if there are several
+    calls: tuple[ToolCall, ...] = ()  # behind the text
+    ending: str = "stop"  # or length, noise or bad_call: as the engine tells it
 
 
 class Assistant:
@@ -132,9 +133,9 @@ def answer(
     """Let the assistant answer, greedily; without states it goes on with what it says."""
     events = yield Generate(max_tokens, states=states, calls=calls or CallChoice())
     judged = [event.text for event in events if event.kind is Kind.JUDGEMENT]
-    calls_made = [read_call(event.text) for event in events if event.kind is Kind.TOOL_CALL]
+    made = (read_call(event.text) for event in events if event.kind is Kind.TOOL_CALL)
     text = "".join(event.text for event in events if event.kind is Kind.TEXT)
-    return Answer(judged[0] if judged else "", text, calls_made[0] if calls_made else None)
+    return Answer(judged[0] if judged else "", text, tuple(call for call in made if call), events[-1].text)
 
 
 def read_wav(path: Path) -> NDArray[np.int16]:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from vita_evaluation.offline import Script
-from vita_evaluation.quality.answering import LATER, MOVEMENTS, SIGHTS
-from vita_evaluation.quality.conversations import Exchange, converse, png, turns_of
+from vita_evaluation.quality.answering import FOLLOW_UPS, MOVEMENTS, RECALLS, SIGHTS, later_turns
+from vita_evaluation.quality.conversations import Exchange, Turn, converse, png, turns_of
 from vita_training.data.sample import AUDIO, Clip, Sample, Utterance
 from vita_training.world.sources import questions
 
@@ -45,7 +45,10 @@ class Deaf:
         return torch.ones(1, 8)
 
 
-def play(script: Script[list[Exchange]], answers: Sequence[str | ToolCall]) -> tuple[list[Exchange], list[Operation]]:
+Said = str | ToolCall | list[TextEvent]
+
+
+def play(script: Script[list[Exchange]], answers: Sequence[Said]) -> tuple[list[Exchange], list[Operation]]:
     """Answer a script's questions, one after another; "noise" is the judgement."""
     told, asked = iter(answers), list[Operation]()
     events: Any = None
@@ -61,14 +64,18 @@ def play(script: Script[list[Exchange]], answers: Sequence[str | ToolCall]) -> t
             events = tuple(said(next(told), operation.states[0]))
 
 
-def said(answer: str | ToolCall, state: str) -> list[TextEvent]:
+def said(answer: Said, state: str) -> list[TextEvent]:
+    if isinstance(answer, list):
+        return [TextEvent(Kind.JUDGEMENT, text=state), *answer]
     if answer == "noise":
         return [TextEvent(Kind.JUDGEMENT, text="noise"), TextEvent(Kind.END, text="noise")]
+    return [TextEvent(Kind.JUDGEMENT, text=state), told(answer), TextEvent(Kind.END, text="stop")]
+
+
+def told(answer: str | ToolCall) -> TextEvent:
     if isinstance(answer, ToolCall):
-        told = TextEvent(Kind.TOOL_CALL, text=answer.as_json())
-    else:
-        told = TextEvent(Kind.TEXT, text=answer)
-    return [TextEvent(Kind.JUDGEMENT, text=state), told, TextEvent(Kind.END, text="stop")]
+        return TextEvent(Kind.TOOL_CALL, text=answer.as_json())
+    return TextEvent(Kind.TEXT, text=answer)
 
 
 def test_a_conversation_in_which_all_is_right() -> None:
@@ -98,10 +105,14 @@ def test_an_answer_that_says_something_else_is_wrong_and_the_conversation_goes_o
     [
         ToolCall.of("set_light", {"room": "hall", "state": "off"}),
         ToolCall.of("get_time", {"room": "hall", "state": "on"}),
+        ToolCall.of("set_light", {"room": "hall"}),
         "The light in the hall is on.",
+        [told(LIGHT), told(LIGHT), TextEvent(Kind.END, text="stop")],
+        [told("The light in the hall is on."), told(LIGHT), TextEvent(Kind.END, text="stop")],
+        [TextEvent(Kind.END, text="bad_call")],
     ],
 )
-def test_a_wrong_call_or_none_ends_the_conversation(call: str | ToolCall) -> None:
+def test_a_wrong_call_or_none_ends_the_conversation(call: Said) -> None:
     held, _ = play(converse(Deaf(), TALK), ["Hello. How can I help you?", call])  # type: ignore[arg-type]
     assert [exchange.is_right for exchange in held] == [True, False]
     assert not held[1].is_call_right
@@ -110,6 +121,30 @@ def test_a_wrong_call_or_none_ends_the_conversation(call: str | ToolCall) -> Non
 def test_a_call_that_nobody_wanted_is_wrong() -> None:
     held, _ = play(converse(Deaf(), TALK), [LIGHT])  # type: ignore[arg-type]
     assert [exchange.is_right for exchange in held] == [False]
+
+
+@pytest.mark.parametrize("ending", ["length", "bad_call"])
+def test_an_answer_that_does_not_come_to_its_end_is_wrong(ending: str) -> None:
+    answer = [told("Hello. How can I help you?"), TextEvent(Kind.END, text=ending)]
+    held, _ = play(converse(Deaf(), TALK, 1), [answer])  # type: ignore[arg-type]
+    assert [exchange.is_right for exchange in held] == [False]
+
+
+def test_a_second_call_instead_of_an_answer_is_wrong() -> None:
+    held, _ = play(converse(Deaf(), TALK, 2), ["Hello. How can I help you?", LIGHT, LIGHT])  # type: ignore[arg-type]
+    assert [exchange.is_right for exchange in held] == [True, False]
+
+
+def test_only_questions_that_need_an_earlier_turn_in_new_words_are_counted_as_such() -> None:
+    turns = [
+        Turn("and_shape", "How about the star?", "The star is red."),  # there is nothing before it
+        Turn("and_shape", "How about the star?", "The star is red."),
+        Turn("and_shape", "And the star?", "The star is red."),  # learnt
+        Turn("ask_name", "What did I tell you my name was?", "You have not told me your name."),
+        Turn("ask_name", "what did i tell you my name was", "Your name is Anna."),
+        Turn("colour", "What color does the star have?", "The star is red."),
+    ]
+    assert later_turns(turns) == [1, 4]
 
 
 def test_a_question_aloud_may_be_taken_for_noise_and_that_is_wrong() -> None:
@@ -139,7 +174,8 @@ def test_the_worlds_conversations_have_as_many_kinds_as_turns_and_every_family_i
             met |= {turn.kind for turn in turns}
     assert met & SIGHTS
     assert met & MOVEMENTS
-    assert met & LATER
+    assert met & FOLLOW_UPS
+    assert met & RECALLS
     assert {"get_time", "set_light"} <= met
 
 

@@ -67,7 +67,11 @@ def tokens_held(script: Script[list[Exchange]], sample: Sample, tokenizer: Token
                 context.add_token(token)
             told = Kind.TEXT if isinstance(answer, str) else Kind.TOOL_CALL
             written = answer if isinstance(answer, str) else answer.as_json()
-            said = (TextEvent(Kind.JUDGEMENT, text=state), TextEvent(told, text=written), TextEvent(Kind.END))
+            said = (
+                TextEvent(Kind.JUDGEMENT, text=state),
+                TextEvent(told, text=written),
+                TextEvent(Kind.END, text="stop"),
+            )
         try:
             operation = script.send(said)
         except StopIteration as end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from vita_evaluation.quality.hearing import load_speech_encoder, transcribe, wor
 from vita_evaluation.quality.material import Material
 from vita_evaluation.quality.speaking import Speaker, heard_as_another
 from vita_evaluation.quality.stack import spoken_clauses
-from vita_evaluation.quality.turn_ends import finished_over_time, is_waiting
+from vita_evaluation.quality.turn_ends import Ear, hearer, known_at, listen
 from vita_training.world.prompt import SYSTEM_PROMPT
 
 from vita15 import transcription
@@ -54,26 +55,44 @@ def test_word_errors_are_counted_over_what_is_said() -> None:
     assert word_errors("What is it?", "what was it now") == 2
 
 
-def test_whether_a_sentence_is_finished_is_known_as_soon_as_the_stream_knows_it(material: Material) -> None:
+def test_what_is_heard_from_some_moment_on_is_what_a_stream_knows(material: Material) -> None:
     speech = load_speech_encoder(material)
-    sound = torch.from_numpy(SOUND.astype(np.float32) / 32768)
-    known = finished_over_time(speech, SOUND)
-    assert len(known) == 5
-    for seconds, finished in known:
-        stream, end = SpeechEncoderStream(speech), round(seconds * 16_000)
-        stream.push(sound[: end - 1])
-        before = stream.finished
-        stream.push(sound[end - 1 : end])
-        assert stream.finished == pytest.approx(finished, abs=1e-5)
-        assert before is None or before != stream.finished
+    sound = torch.from_numpy(SOUND[3200:].astype(np.float32) / 32768)  # from 200 ms on
+    known = hearer(speech, SOUND)(200)
+    stream, pushed = SpeechEncoderStream(speech), 0
+    for chunk, probability in enumerate(known, 1):
+        end = (chunk * 160 + 45) * 16
+        stream.push(sound[pushed:end])
+        pushed = end
+        assert stream.heard_ms == chunk * 160
+        assert stream.finished == pytest.approx(probability, abs=1e-5)
+    assert len(known) == 4
+
+
+def test_what_the_head_said_before_the_pause_is_not_known_in_it() -> None:
+    asked_ms = 160 + 45 + 32  # a chunk, what the encoder looks ahead, a frame for the reply
+    assert known_at(asked_ms, asked_ms - 160, [0.9]) == 0.9
+    assert known_at(asked_ms - 1, asked_ms, [0.9]) is None
+    assert known_at(asked_ms, asked_ms - 161, [0.9]) is None  # there was a voice behind the chunk
+    assert known_at(asked_ms + 160, asked_ms - 161, [0.9, 0.1]) is None
+    assert known_at(asked_ms + 160, asked_ms - 160, [0.9, 0.1]) == 0.1
 
 
 def test_the_ear_waits_for_an_unfinished_sentence_and_not_for_a_finished_one() -> None:
-    voice = [VOICE] * 30 + [SILENCE] * 37  # 1.2 s of silence
-    assert not is_waiting(voice, [])
-    assert not is_waiting(voice, [(0.2, 0.1), (1.2, 0.9)])
-    assert is_waiting(voice, [(0.2, 0.9), (1.2, 0.1)])
-    assert not is_waiting(voice, [(0.2, 0.9), (1.6, 0.1)])  # known too late
+    voice = [SILENCE] * 20 + [VOICE] * 30 + [SILENCE] * 37  # 1.2 s of silence
+
+    def heard(begin_ms: int, *, is_finished: bool) -> list[float]:
+        assert begin_ms == 20 * 32 - 300
+        chunks = (len(voice) * 32 - begin_ms) // 160
+        pause = (50 * 32 - begin_ms) // 160  # the first chunk that hears some of it
+        return [float(is_finished == (chunk >= pause)) for chunk in range(chunks)]
+
+    assert listen(voice) is Ear.CLOSED
+    assert listen(voice, partial(heard, is_finished=True)) is Ear.CLOSED
+    assert listen(voice, partial(heard, is_finished=False)) is Ear.OPEN
+    assert listen(voice, lambda begin_ms: []) is Ear.CLOSED  # nothing came in time
+    assert listen([SILENCE] * 60) is Ear.DEAF
+    assert listen([VOICE] * 60) is Ear.OPEN
 
 
 def test_a_clause_is_spoken_alone_as_among_others(material: Material) -> None:

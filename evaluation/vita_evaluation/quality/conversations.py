@@ -41,12 +41,13 @@ class Exchange:
 
     turn: Turn
     said: Answer
-    is_call_right: bool  # a call where there should be one, with the same arguments; none where there should be none
+    is_call_right: bool  # as it should be: none, or one with the same arguments and no words before it
 
     @property
     def is_right(self) -> bool:
-        """Whether all of it was right."""
-        return self.is_call_right and self.said.state != "noise" and says_the_same(self.turn.answer, self.said.text)
+        """Whether all of it was right, and the answer came to its end."""
+        is_whole = self.said.state != "noise" and self.said.ending == "stop"
+        return self.is_call_right and is_whole and says_the_same(self.turn.answer, self.said.text)
 
 
 def turns_of(sample: Sample) -> list[Turn]:
@@ -74,11 +75,11 @@ def converse(assistant: Assistant, sample: Sample, turn_count: int | None = None
         states = ("speech", "noise") if AUDIO in turn.asked else ("text",)  # as serving asks
         calls = CallChoice(MAX_CALLS) if has_tools else None
         said = yield from offline.answer(states, calls)
-        is_call_right = _is_same(said.call, turn.call)
-        if said.call is not None and is_call_right:
+        is_call_right = _is_same(said, turn.call)
+        if said.calls and is_call_right:
             yield from offline.say("tool", turn.result)
             said = yield from offline.answer(("text",), calls)
-            is_call_right = said.call is None
+            is_call_right = not said.calls
         held.append(Exchange(turn, said, is_call_right))
         if said.state == "noise" or not is_call_right:
             break
@@ -128,7 +129,11 @@ def _until_next_question(rest: Sequence[Utterance]) -> int:
     return next((index for index, utterance in enumerate(rest) if utterance.speaker == "human"), len(rest))
 
 
-def _is_same(made: ToolCall | None, wanted: ToolCall | None) -> bool:
-    if made is None or wanted is None:
-        return made is wanted
+def _is_same(said: Answer, wanted: ToolCall | None) -> bool:
+    """Whether an answer calls what it should, and nothing else."""
+    if wanted is None:
+        return not said.calls
+    if len(said.calls) != 1 or said.text.strip():
+        return False
+    (made,) = said.calls
     return made.name == wanted.name and json.loads(made.arguments) == json.loads(wanted.arguments)

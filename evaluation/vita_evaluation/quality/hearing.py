@@ -23,7 +23,7 @@ from vita_evaluation import offline
 from vita_evaluation.content import content
 from vita_evaluation.offline import Assistant, Script
 from vita_evaluation.quality.intervals import rate
-from vita_evaluation.quality.material import Material, NotMeasurable, draw, sound_of
+from vita_evaluation.quality.material import Material, NotMeasurable, draw, is_new, sound_of
 from vita_evaluation.quality.table import Finding
 
 CLIPS = 400
@@ -37,16 +37,18 @@ def hearing(material: Material) -> Iterator[Finding]:
     if speech.prompt is None:
         raise NotMeasurable("this checkpoint has no vectors for transcription (prompt_count is 0)")
     count = material.count(CLIPS)
-    clean, noisy = (_clips(material, ratio_db, count) for ratio_db in (math.inf, NOISE_DB))
-    words = [len(content(clip.audio[0].text)) for clip in clean]
-    streamed = _errors(material.assistant, speech, clean, "stream")
-    yield Finding("hearing.clean", rate(streamed, words), count)
-    noisy_words = [len(content(clip.audio[0].text)) for clip in noisy]
-    yield Finding("hearing.noisy", rate(_errors(material.assistant, speech, noisy, "stream"), noisy_words), count)
-    whole = _errors(material.assistant, speech, clean, "full")
-    worse = [one - other for one, other in zip(streamed, whole, strict=True)]
-    note = f"full attention: {rate(whole, words).value * 100:.1f} %; pairs of the same clips"
-    yield Finding("hearing.streaming", rate(worse, words), count, note)
+    for key, worse_key, ratio_db in (
+        ("hearing.clean", "hearing.streaming", math.inf),
+        ("hearing.noisy", "hearing.streaming_noisy", NOISE_DB),
+    ):
+        source = transcripts(0, recordings=material.recordings, is_held_out=True, ratio_db=ratio_db)
+        clips = list(draw(source, count, "clips", is_new))
+        words = [len(content(clip.audio[0].text)) for clip in clips]
+        streamed, whole = (_errors(material.assistant, speech, clips, how) for how in ("stream", "full"))
+        yield Finding(key, rate(streamed, words), count)
+        worse = [one - other for one, other in zip(streamed, whole, strict=True)]
+        note = f"full attention: {rate(whole, words).value * 100:.1f} %; pairs of the same clips"
+        yield Finding(worse_key, rate(worse, words), count, note)
 
 
 def load_speech_encoder(material: Material) -> SpeechEncoder:
@@ -73,11 +75,6 @@ def word_errors(said: str, heard: str) -> int:
     spoken, written = " ".join(content(said)), " ".join(content(heard))
     counts = jiwer.process_words(spoken, written)
     return counts.substitutions + counts.deletions + counts.insertions
-
-
-def _clips(material: Material, ratio_db: float, count: int) -> list[Sample]:
-    source = transcripts(0, recordings=material.recordings, is_held_out=True, ratio_db=ratio_db)
-    return list(draw(source, count, "clips"))
 
 
 def _errors(assistant: Assistant, speech: SpeechEncoder, clips: Sequence[Sample], how: Hears) -> list[int]:

@@ -15,9 +15,10 @@ from vita_training.data.sample import Sample, Source
 from vita_training.recipe.sets import WORLD
 from vita_training.speaking.clauses import Clauses, choose
 from vita_training.speaking.intelligibility import Listener
-from vita_training.speaking.stages import assistant_answers, world_listener
+from vita_training.speaking.material import assistant_answers, world_listener
 from vita_training.speaking.voice import Voice
 from vita_training.world import pool
+from vita_training.world.patterns import is_held_out
 from vita_training.world.pool import Recordings
 
 from vita_evaluation.offline import Assistant
@@ -91,6 +92,11 @@ def sound_of(sample: Sample) -> NDArray[np.int16]:
     samples = sample.audio[0].samples
     assert not isinstance(samples, Path), "the small world's clips are drawn, not read"
     return samples
+
+
+def is_new(clip: Sample) -> bool:
+    """Whether what is said in a clip is in a wording that training never meets; a few kinds have no such wording."""
+    return is_held_out(clip.audio[0].text)
 
 
 def draw(

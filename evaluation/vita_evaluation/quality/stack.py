@@ -20,7 +20,7 @@ from vita_training.recipe.sets import WORLD
 from vita_training.speaking.clauses import cut, words
 from vita_training.speaking.corpus import Sound
 from vita_training.speaking.intelligibility import Listener
-from vita_training.speaking.stages import assistant_answers
+from vita_training.speaking.material import assistant_answers
 from vita_training.speaking.voice import Voice
 from vita_training.world.conversations import draw_dialogue
 from vita_training.world.phrasing import Asker

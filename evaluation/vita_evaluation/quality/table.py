@@ -48,6 +48,7 @@ BARS = (
     Bar("hearing.clean", "word error rate of transcription, clean", 0.05, is_least=False),
     Bar("hearing.noisy", "word error rate of transcription, noise at 10 dB", 0.12, is_least=False),
     Bar("hearing.streaming", "word error rate, streaming less full attention, clean", 0.02, is_least=False),
+    Bar("hearing.streaming_noisy", "the same with noise at 10 dB", 0.02, is_least=False),
     Bar("seeing.typed", "questions about a picture, typed: content exact", 0.95),
     Bar("seeing.spoken", "questions about a picture, spoken: content exact", 0.90),
     Bar("video.typed", "what moved where: content exact", 0.90),
