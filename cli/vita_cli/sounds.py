@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +40,31 @@ def write_sound(path: Path, pcm: bytes) -> None:
     Raises:
         RealtimeError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.frombuffer(pcm, "<i2"), RATE_HZ, format="WAV", subtype="PCM_16")
-    except (OSError, soundfile.SoundFileError) as error:
-        raise RealtimeError(f"{path} cannot be written") from error
+    _write(path, np.frombuffer(pcm, "<i2"))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A sound, and when it was heard."""
+
+    at_s: float
+    pcm: bytes  # 16 bits at 24 kHz
+
+
+def write_conversation(path: Path, left: Sequence[Heard], right: Sequence[Heard]) -> None:
+    """Write two sides of a conversation, each in its time, as one WAV from the first sound on.
+
+    Raises:
+        RealtimeError: the file cannot be written.
+    """
+    start_s = min(heard.at_s for heard in (*left, *right))
+    length = max(round((heard.at_s - start_s) * RATE_HZ) + len(heard.pcm) // 2 for heard in (*left, *right))
+    sides = np.zeros((length, 2), np.int16)
+    for side, sounds in enumerate((left, right)):
+        for heard in sounds:
+            first = round((heard.at_s - start_s) * RATE_HZ)
+            sides[first : first + len(heard.pcm) // 2, side] = np.frombuffer(heard.pcm, "<i2")
+    _write(path, sides)
 
 
 def trailing_silence_s(pcm: bytes) -> float:
@@ -54,3 +76,12 @@ def trailing_silence_s(pcm: bytes) -> float:
     loudness = np.sqrt((frames**2).mean(axis=1))
     voiced = np.flatnonzero(loudness > QUIET * loudness.max())
     return float(len(frames) - 1 - voiced[-1]) * 0.01 if len(voiced) else 0.0
+
+
+def _write(path: Path, samples: NDArray[np.int16]) -> None:
+    """Write (S,) or (S, 2)."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, RATE_HZ, format="WAV", subtype="PCM_16")
+    except (OSError, soundfile.SoundFileError) as error:
+        raise RealtimeError(f"{path} cannot be written") from error
