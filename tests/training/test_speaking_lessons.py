@@ -14,8 +14,8 @@ from vita_training.speaking.codec import Codec, load_codec
 from vita_training.speaking.codec_lesson import CodecLesson
 from vita_training.speaking.corpus import Crops
 from vita_training.speaking.decoder_lesson import DecoderLesson
-from vita_training.speaking.examples import Example
-from vita_training.speaking.export import export_codec, export_decoder
+from vita_training.speaking.examples import Example, pools
+from vita_training.speaking.export import codebook_id, export_codec, export_decoder
 from vita_training.speaking.generator_lesson import HIFIGAN, GeneratorLesson, TaughtGenerator
 from vita_training.speaking.judge import load_codec_decoder, load_speech_decoder
 from vita_training.speaking.measures import code_use, intelligibility
@@ -52,7 +52,8 @@ def decoder_lesson() -> DecoderLesson:
     steps = torch.tensor([[0, 0]] * 6 + [[1, 1]] * 7)
     examples = [Example(torch.tensor([k, k + 1]), torch.arange(12) % 32, steps, steps[:, 0] % 2) for k in range(8)]
     model = TaughtDecoder(SMALL_DECODER, 2, Codec(SMALL_CODEC).requires_grad_(False))
-    return DecoderLesson(model, examples, Tokenizer.from_file(TOKENIZER), None, seed=0)
+    drawn = pools(examples, SMALL_DECODER.subframes, seed=0)
+    return DecoderLesson(model, drawn, Tokenizer.from_file(TOKENIZER), None, seed=0)
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:
@@ -167,7 +168,9 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     taught = TaughtDecoder(TINY.speech_decoder, 8, Codec(TINY.codec_decoder))
     export_codec(taught.codec.decoder, folder / "base/codec_decoder", "a test")
-    export_decoder(taught.decoder, taught.codec.codebook, TOKENIZER, folder / "base/speech_decoder", "a test")
+    export_decoder(
+        taught.decoder, codebook_id(taught.codec.codebook), TOKENIZER, folder / "base/speech_decoder", "a test"
+    )
     make_variants(folder / "base", folder)
     return folder
 

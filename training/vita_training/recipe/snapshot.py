@@ -50,7 +50,7 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
     """Fill model and optimizer from a snapshot; a fresh Progress if there is none.
 
     Raises:
-        ValueError: the snapshot is of another model or of other trained parts.
+        RecipeError: the snapshot is of another model or of other trained parts.
     """
     if not path.exists():
         return Progress()
@@ -59,7 +59,7 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
     expected = {name for name in model.state_dict() if is_within(name, trained)}
     if weights.keys() != expected:
         differing = sorted(weights.keys() ^ expected)
-        raise ValueError(f"{path}: a snapshot of other parts, such as {', '.join(differing[:4])}")
+        raise RecipeError(f"{path}: a snapshot of other parts, such as {', '.join(differing[:4])}")
     model.load_state_dict(weights, strict=False)
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -76,6 +76,15 @@ def read_progress(path: Path) -> Progress:
         return Progress()
     with safe_open(path, "pt") as stored:
         return Progress(**json.loads(stored.metadata()["progress"]))
+
+
+def trained(path: Path, part: str) -> set[str]:
+    """Names, within a part of the model, of the tensors that a run trained; none, if there is none."""
+    if not path.exists():
+        return set()
+    prefix = f"{MODEL}{part}."
+    with safe_open(path, "pt") as stored:
+        return {name.removeprefix(prefix) for name in stored.keys() if name.startswith(prefix)}  # noqa: SIM118
 
 
 def load_part(path: Path, part: str, module: nn.Module) -> None:

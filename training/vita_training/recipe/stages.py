@@ -187,7 +187,8 @@ def narrowed(stage: Stage, component: str) -> Stage:
     """
     trains: dict[str, Rate] = {}
     for part, rate in stage.trains.items():
-        trains |= {part: rate for alone in ALONE[component] if is_within(part, (alone,))}
+        if is_within(part, ALONE[component]):
+            trains[part] = rate
         trains |= {alone: rate for alone in ALONE[component] if is_within(alone, (part,))}
     if not trains:
         raise RecipeError(f"stage {stage.name} trains nothing of {component}; it trains {', '.join(stage.trains)}")

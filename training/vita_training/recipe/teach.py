@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -78,6 +78,15 @@ def load_assistant(setting: Setting, after: list[Stage]) -> Assistant:
     for stage in after:
         snapshot.load_part(setting.folder / stage.name / SNAPSHOT, PART, assistant)
     return assistant
+
+
+def training_run(setting: Setting, stages: Sequence[str]) -> str:
+    """Say in a line how weights came to be: what was taught, on what, for how long, and upon what."""
+    runs = [snapshot.read_progress(setting.folder / name / SNAPSHOT) for name in stages]
+    steps, minutes = sum(run.step for run in runs), sum(run.seconds for run in runs) / 60
+    line = f"stages {', '.join(stages)}; data {setting.data}, seed {setting.seed}: {steps} steps, {minutes:.0f} min"
+    begun = "" if setting.start is None else f"; from {setting.start}"
+    return f"{line}{begun}; training/LOG.md"
 
 
 def lesson_of(stage: Stage, setting: Setting) -> Lesson[Any]:

@@ -65,12 +65,12 @@ def cut(text: str) -> list[str]:
     first, later = ClauseCutter(), ClauseCutter()
     later.feed("So. ")
     clauses = [c for cutter in (first, later) for c in (*cutter.feed(text), *cutter.finish())]
-    return [form for form in dict.fromkeys(spoken_form(c.text) for c in clauses) if form]
+    return [form for form in dict.fromkeys(spoken_form(c.text) for c in clauses) if words(form)]
 
 
 def words(text: str) -> list[str]:
     """The words of a clause in lower case, without punctuation."""
-    return re.findall(r"[a-z']+", text.lower())
+    return re.findall(r"[\w']+", text.lower())
 
 
 def _keep_aside(said: list[str]) -> list[str]:

@@ -12,14 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vita15.config import CodecConfig
 from vita_training.recipe.schedule import Schedule
-from vita_training.speaking.clauses import Clauses
 from vita_training.speaking.codec import Codec, nearest
-from vita_training.speaking.corpus import CROPS, Crops, speak_all, speak_for
+from vita_training.speaking.corpus import CropSource
 from vita_training.speaking.measures import resynthesis
 from vita_training.speaking.spectra import spectral_loss
-from vita_training.speaking.voice import SpokenClause, Voice
+from vita_training.speaking.voice import SpokenClause
 
 SCHEDULE = Schedule(
     steps=6_000,
@@ -42,7 +40,7 @@ JUDGED = 40  # development clauses
 class CodecLesson:
     """Teaches crops of speech to come back through the codes. A batch is sound."""
 
-    def __init__(self, model: Codec, crops: Crops, development: Sequence[SpokenClause], steps: int) -> None:
+    def __init__(self, model: Codec, crops: CropSource, development: Sequence[SpokenClause], steps: int) -> None:
         """Take a fresh codec, what to learn, clauses to judge by, and the steps of the schedule."""
         self.model, self._crops, self._development = model, crops, development
         self._quantise_at = round(QUANTISE_SHARE * steps)
@@ -61,7 +59,6 @@ class CodecLesson:
         sound = batch.to(self.model.codebook.device)
         vectors, commitment = self._quantised(self.model.encoder(sound))
         loss, mel = spectral_loss(self.model.decoder.generate(vectors.transpose(1, 2)), sound)
-        self.model.means.batches += 1
         return loss + COMMITMENT * commitment, {"mel": mel.item(), "commitment": commitment.item()}
 
     def judge(self) -> dict[str, float]:
@@ -71,9 +68,10 @@ class CodecLesson:
     def _quantised(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Put codebook rows in the place of most vectors (B, T, dim), with their gradients; and the commitment loss."""
         means, codebook = self.model.means, self.model.codebook
-        if means.batches < self._quantise_at:
+        means.batches += 1
+        if means.batches <= self._quantise_at:
             return vectors, vectors.new_zeros(())
-        if means.batches == self._quantise_at:
+        if means.batches == self._quantise_at + 1:
             self._lay_codebook()
         rows = nearest(vectors.detach(), codebook)
         chosen = codebook[rows]
@@ -87,13 +85,3 @@ class CodecLesson:
         crops = (self._crops.batch(-1 - i) for i in range(KMEANS_BATCHES))
         vectors = torch.cat([self.model.encoder(crop.to(device)).flatten(0, 1) for crop in crops])
         self.model.means.start(vectors, self.model.codebook)
-
-
-def codec_lesson(
-    config: CodecConfig, clauses: Clauses, *, steps: int = SCHEDULE.steps, crops: int = CROPS, seed: int = 0
-) -> CodecLesson:
-    """Speak the clauses and make the lesson, its weights drawn by the seed."""
-    voice = Voice()
-    drawn = Crops(speak_for(voice, clauses.train, SPOKEN_S), seed, crops)
-    torch.manual_seed(seed)
-    return CodecLesson(Codec(config), drawn, speak_all(voice, clauses.development[:JUDGED]), steps)

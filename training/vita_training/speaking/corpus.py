@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,14 @@ def speak_for(voice: Voice, clauses: Sequence[str], seconds: float, seed: int = 
         room -= spent
     shown.close()
     return torch.from_numpy(np.concatenate(sounds))
+
+
+class CropSource(Protocol):
+    """Draws batches of sound."""
+
+    def batch(self, number: int) -> Tensor:
+        """(count, CROP_CODES × 600) at 24 kHz; a pure function of a seed and the number."""
+        ...
 
 
 class Crops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, fields
 from itertools import accumulate
 
@@ -55,15 +55,25 @@ class Batch:
 
 def pools(examples: Sequence[Example], subframes: int, seed: int, batch_length: int = BATCH_LENGTH) -> Pools[Example]:
     """Draw batches of like length, of about `batch_length` positions; clauses with rare words come more often."""
-    counts = Counter(word for example in examples for word in set(example.word.tolist()))
-    rarest = (min(counts[word] for word in set(example.word.tolist())) for example in examples)
-    weights = list(accumulate(min(RARE_REPEATS, max(1.0, COMMON / count)) for count in rarest))
+    weights = rarity([set(example.word.tolist()) for example in examples])
     return Pools(
         lambda rng: rng.choices(examples, cum_weights=weights)[0],
-        lambda example: len(example.word) + 1 + subframes * len(example.tokens),
+        lambda example: positions(example, subframes),
         batch_length=batch_length,
         seed=seed,
     )
+
+
+def rarity(spoken: Sequence[Set[Hashable]]) -> list[float]:
+    """How often to draw each of some clauses, by the words that it holds; summed up, as `random.choices` takes them."""
+    counts = Counter(word for held in spoken for word in held)
+    rarest = (min(counts[word] for word in held) for held in spoken)
+    return list(accumulate(min(RARE_REPEATS, max(1.0, COMMON / count)) for count in rarest))
+
+
+def positions(example: Example, subframes: int) -> int:
+    """How many positions of text and codes an example takes."""
+    return len(example.word) + 1 + subframes * len(example.tokens)
 
 
 def collate(examples: Sequence[Example], special: SpecialIds) -> Batch:
@@ -92,7 +102,8 @@ class ExampleMaker:
 
     def make(self, clause: SpokenClause, lead_samples: int = 0) -> Example:
         """Encode a clause, shifted by `lead_samples` of silence against the grid of codes."""
-        codes = self.codec.codes(on_the_grid(clause, lead_samples)[None])[0]
+        sound = on_the_grid(clause, lead_samples).to(self.codec.codebook.device)
+        codes = self.codec.codes(sound[None])[0].cpu()
         tokens = self.tokenizer.encode(clause.text)
         starts = clause.word_starts
         spans = self._token_spans(tokens, [at for at, _ in starts])
@@ -108,11 +119,13 @@ class ExampleMaker:
     def _token_spans(self, tokens: list[int], starts: list[int]) -> list[tuple[int, int]]:
         """First and last token of each word, given the character at which each word starts.
 
-        A token belongs to the word in which it ends: " circle" starts on the space before.
+        A token belongs to the word in which it ends: " circle" starts on the space before. A word in which none ends,
+        where a token crosses words, is given the next.
         """
         owners: list[int] = []
         end = 0
         for token in tokens:
             end += len(self.tokenizer.decode([token]))
             owners.append(max(0, bisect.bisect_right(starts, end - 1) - 1))
-        return [(bisect.bisect_left(owners, w), bisect.bisect_right(owners, w) - 1) for w in range(len(starts))]
+        firsts = [min(bisect.bisect_left(owners, w), len(tokens) - 1) for w in range(len(starts))]
+        return [(first, max(first, bisect.bisect_right(owners, w) - 1)) for w, first in enumerate(firsts)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vita15.checkpoint import save_component
+from vita15.checkpoint import Manifest, save_component
 from vita15.codec import CodecDecoder
 from vita15.config import CodecConfig, SpeechDecoderConfig
 from vita15.speech_decoder import SpeechDecoder
@@ -22,10 +22,10 @@ def codebook_id(codebook: Tensor) -> str:
     return "tiny-" + hashlib.sha256(codebook.detach().to(torch.float16).numpy().tobytes()).hexdigest()[:12]
 
 
-def export_codec(codec: CodecDecoder, folder: Path, training_run: str, version: str = "1") -> None:
+def export_codec(codec: CodecDecoder, folder: Path, training_run: str, version: str = "1") -> Manifest:
     """Write a `codec_decoder`, named by its codebook, into `folder`."""
     config: CodecConfig = codec.config
-    save_component(
+    return save_component(
         folder,
         "codec_decoder",
         config,
@@ -38,16 +38,16 @@ def export_codec(codec: CodecDecoder, folder: Path, training_run: str, version: 
 
 
 def export_decoder(
-    decoder: SpeechDecoder, codebook: Tensor, tokenizer: Path, folder: Path, training_run: str, version: str = "1"
-) -> None:
-    """Write a `speech_decoder`, tied to the codebook (K, code_dim) whose codes it speaks, into `folder`."""
+    decoder: SpeechDecoder, codebook: str, tokenizer: Path, folder: Path, training_run: str, version: str = "1"
+) -> Manifest:
+    """Write a `speech_decoder`, tied to the codebook of that name whose codes it speaks, into `folder`."""
     config: SpeechDecoderConfig = decoder.config
-    save_component(
+    return save_component(
         folder,
         "speech_decoder",
         config,
         decoder.state_dict(),
-        contract={"codebook": codebook_id(codebook), "text": TEXT_CONTRACT},
+        contract={"codebook": codebook, "text": TEXT_CONTRACT},
         licence=LICENCE,
         training_run=training_run,
         tokenizer=tokenizer,

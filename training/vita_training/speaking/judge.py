@@ -28,8 +28,8 @@ from vita_training.speaking.codec import Codec, load_codec
 from vita_training.speaking.corpus import on_the_grid, speak_all
 from vita_training.speaking.free_running import Take, judge, longest_codes, misheard, speak
 from vita_training.speaking.intelligibility import Listener
+from vita_training.speaking.material import assistant_answers, world_listener
 from vita_training.speaking.measures import resynthesis
-from vita_training.speaking.stages import assistant_answers, world_listener
 from vita_training.speaking.voice import SpokenClause, Voice
 
 KEPT = 8  # clauses written as WAV

@@ -50,9 +50,9 @@ def resynthesis(codec: Codec, clauses: Iterable[SpokenClause], decoder: CodecDec
     spoken: list[Tensor] = []
     for clause in clauses:
         sound = on_the_grid(clause)
-        codes = codec.codes(sound[None])
-        made = (decoder or codec.decoder)(codes)
-        spoken.append(codes[0])
+        codes = codec.codes(sound[None].to(codec.codebook.device))
+        made = (decoder or codec.decoder)(codes).cpu()
+        spoken.append(codes[0].cpu())
         mel.append(float(mel_distance(made, sound[None])))
         similar.append(intelligibility(sound.numpy(), made[0].numpy()))
     count = len(spoken)

@@ -29,7 +29,8 @@ from vita_training.speaking import generator_lesson
 from vita_training.speaking.clauses import choose
 from vita_training.speaking.codec import load_codec
 from vita_training.speaking.export import codebook_id, export_codec
-from vita_training.speaking.stages import CODEC, assistant_answers
+from vita_training.speaking.material import assistant_answers
+from vita_training.speaking.stages import CODEC
 
 SEED = 1  # of the other order of codes
 DULL_HZ = (1000.0, 3500.0)  # the band of the second and third formant, by which vowels and consonants are told
