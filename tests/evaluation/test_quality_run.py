@@ -29,8 +29,9 @@ def test_what_has_no_material_is_not_measured_and_says_why(material: Material, m
         raise NotMeasurable("the rest is lost")
 
     monkeypatch.setitem(families.MEASURES, "codec", half)
-    stoi, use = families.measure("codec", material)
-    assert (stoi.verdict, use.verdict, use.note) == ("met", "not measured", "the rest is lost")
+    stoi, *others = families.measure("codec", material)
+    assert stoi.verdict == "met"
+    assert {(other.verdict, other.note) for other in others} == {("not measured", "the rest is lost")}
 
 
 def test_what_fails_is_told_and_nothing_else_suffers(
@@ -41,7 +42,7 @@ def test_what_fails_is_told_and_nothing_else_suffers(
         yield
 
     monkeypatch.setitem(families.MEASURES, "codec", broken)
-    assert [finding.verdict for finding in families.measure("codec", material)] == ["FAILED", "FAILED"]
+    assert {finding.verdict for finding in families.measure("codec", material)} == {"FAILED"}
     assert "out of order" in capsys.readouterr().err
 
 

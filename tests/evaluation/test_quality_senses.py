@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,17 @@ import numpy as np
 import pytest
 import torch
 from vita_evaluation.offline import Assistant
+from vita_evaluation.quality import codec
+from vita_evaluation.quality.codec import timbre_distance_db
 from vita_evaluation.quality.hearing import load_speech_encoder, transcribe, word_errors
 from vita_evaluation.quality.material import Material
 from vita_evaluation.quality.speaking import Speaker, heard_as_another
 from vita_evaluation.quality.stack import spoken_clauses
+from vita_evaluation.quality.table import BARS
 from vita_evaluation.quality.turn_ends import Ear, hearer, known_at, listen
+from vita_training.speaking import variants
+from vita_training.speaking.codec import Codec
+from vita_training.speaking.export import export_codec
 from vita_training.world.prompt import SYSTEM_PROMPT
 
 from vita15 import transcription
@@ -103,6 +110,43 @@ def test_a_clause_is_spoken_alone_as_among_others(material: Material) -> None:
     assert not np.array_equal(first.sound, second.sound)
     assert len(first.sound) % SAMPLES_PER_CODE == 0
     assert first.is_ended == (len(first.sound) < 30 * SAMPLES_PER_CODE)
+
+
+def test_a_sound_whose_spectrum_is_damaged_is_apart_from_itself() -> None:
+    sound = torch.randn(48_000, generator=torch.Generator().manual_seed(0)) * 0.1
+    assert timbre_distance_db(sound, sound) == 0
+    assert timbre_distance_db(sound / 2, sound) == pytest.approx(6.02, abs=0.01)
+    assert timbre_distance_db(sound.flip(0), sound) < 0.5  # when something sounds does not matter
+
+
+def test_the_codec_that_is_judged_is_the_checkpoints_and_a_dull_one_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    whole = Codec(TINY.codec_decoder).requires_grad_(False).eval()
+
+    def encoder_of(folder: Path, snapshot: Path) -> Codec:
+        return whole
+
+    monkeypatch.setattr(codec, "_encoder_of", encoder_of)
+    dull = deepcopy(whole.decoder)
+    dull.load_state_dict(variants.dull(whole.decoder.state_dict(), TINY.codec_decoder))
+    found: list[dict[str, float]] = []
+    for name, decoder in (("bright", whole.decoder), ("dull", dull)):
+        export_codec(decoder, tmp_path / name / "codec_decoder", "a test")
+        rows = list(codec.codec(Material(tmp_path / name, tmp_path / "training", is_quick=True)))
+        found.append({row.key: row.value.value for row in rows if row.value is not None})
+    bright, damaged = found
+    assert bright.keys() == {bar.key for bar in BARS if bar.family == "codec"}
+    assert abs(bright["codec.timbre"] - damaged["codec.timbre"]) > 3
+
+
+def test_the_voice_is_judged_by_clauses_that_it_never_learnt(material: Material) -> None:
+    clauses = material.new_clauses(170)
+    known = {*material.clauses.train, *material.clauses.development}
+    assert len(set(clauses)) == 170
+    assert not known & set(clauses)
+    assert set(material.clauses.held_out) < set(clauses)
 
 
 def test_the_control_counts_sounds_heard_as_another_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from vita_training.data.sample import Sample, Source
 from vita_training.recipe.sets import WORLD
-from vita_training.speaking.clauses import Clauses, choose
+from vita_training.speaking.clauses import MIN_WORDS, Clauses, choose, cut, words
 from vita_training.speaking.intelligibility import Listener
 from vita_training.speaking.material import assistant_answers, world_listener
 from vita_training.speaking.voice import Voice
 from vita_training.world import pool
+from vita_training.world.conversations import draw_dialogue
 from vita_training.world.patterns import is_held_out
+from vita_training.world.phrasing import Asker
 from vita_training.world.pool import Recordings
 
 from vita_evaluation.offline import Assistant
@@ -71,6 +74,20 @@ class Material:
     def clauses(self) -> Clauses:
         """What the voice says."""
         return choose(assistant_answers(WORLD))
+
+    def new_clauses(self, count: int) -> list[str]:
+        """So many clauses that the voice never learnt: those that training keeps aside to the end, and more of its own.
+
+        The latter are what the assistant should say in held-out conversations, where training left it out.
+        """
+        known, found = {*self.clauses.train, *self.clauses.development}, dict.fromkeys(self.clauses.held_out)
+        index = 0
+        while len(found) < count:
+            talk = draw_dialogue(Asker(random.Random(f"voice {index}"), is_held_out=True))
+            said = (clause for question in talk.questions for clause in cut(question.answer))
+            found |= dict.fromkeys(clause for clause in said if clause not in known and len(words(clause)) >= MIN_WORDS)
+            index += 1
+        return list(found)[:count]
 
     @property
     def listener(self) -> Listener:
