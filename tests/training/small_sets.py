@@ -59,13 +59,14 @@ def first(source: Source, count: int, *, has_videos: bool) -> Listed:
 
 
 def write_sets(folder: Path, count: int = 6, *, has_videos: bool = True) -> Path:
-    """Write every set that the recipe names; return the folder."""
+    """Write every set that the recipe names, and a recorded voice; return the folder."""
     sets: dict[str, Source] = {
         "captions": first(captions(), count, has_videos=has_videos),
         "questions": first(questions(), count, has_videos=has_videos),
         "talks": first(text_only(), count, has_videos=has_videos),
         "transcripts": Listed([heard(i, TEXTS[i % len(TEXTS)], "transcript") for i in range(count)]),
         "speech_and_noise": Listed([spoken(i) for i in range(count)]),
+        "speech": Listed([heard(i, TEXTS[i % len(TEXTS)], "speech") for i in range(count)]),
         "turn_ends": Listed([heard(i, "", "finished" if i % 2 else "unfinished") for i in range(count)]),
     }
     for name, source in sets.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,21 +26,28 @@ NOT_DRAWN = ("step", "seconds", "rate", "norm")
 
 def draw_curves(folder: Path, path: Path) -> bool:
     """Draw what each stage in a run's folder logged; return whether any has."""
-    logs = {log.parent.name: read_log(log) for log in sorted(folder.glob("*/log.jsonl"))}
-    logs = {stage: lines for stage, lines in logs.items() if lines}
-    if not logs:
-        return False
-    mpl.use("Agg")
-    rows = math.ceil(len(logs) / COLUMNS)
-    figure, panels = pyplot.subplots(rows, COLUMNS, figsize=(18, 3.4 * rows), layout="constrained", squeeze=False)
-    for axes in list(panels.flat)[len(logs) :]:
-        axes.set_axis_off()
-    for axes, (stage, lines) in zip(panels.flat, logs.items(), strict=False):
-        _plot(axes, stage, lines)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
-    return True
+    logs = _logs(folder)
+
+    def plot(axes: Axes, stage: str) -> None:
+        _plot(axes, stage, logs[stage])
+
+    return _draw(list(logs), plot, path)
+
+
+def draw_losses(folders: Sequence[Path], path: Path) -> bool:
+    """Draw the losses of several runs, stage by stage in one panel; return whether any has logged."""
+    runs = {folder.name: _logs(folder) for folder in folders}
+
+    def plot(axes: Axes, stage: str) -> None:
+        for name, logs in runs.items():
+            points = smooth(_points(logs.get(stage, ()), "loss"))
+            axes.plot([x for x, _ in points], [y for _, y in points], label=name, linewidth=1.2)
+        axes.set_yscale("log")
+        axes.set_xlabel("step")
+        axes.set_title(f"stage {stage}", fontsize=10)
+        axes.legend(fontsize=8)
+
+    return _draw(sorted({stage for logs in runs.values() for stage in logs}), plot, path)
 
 
 def smooth(points: Sequence[tuple[float, float]], count: int = POINTS) -> list[tuple[float, float]]:
@@ -48,6 +55,29 @@ def smooth(points: Sequence[tuple[float, float]], count: int = POINTS) -> list[t
     size = max(1, math.ceil(len(points) / count))
     stretches = [np.array(points[at : at + size]) for at in range(0, len(points), size)]
     return [(float(each[:, 0].mean()), float(each[:, 1].mean())) for each in stretches]
+
+
+def _logs(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """What the stages of a run logged, by stage; those that logged anything."""
+    logs = {log.parent.name: read_log(log) for log in sorted(folder.glob("*/log.jsonl"))}
+    return {stage: lines for stage, lines in logs.items() if lines}
+
+
+def _draw(stages: Sequence[str], plot: Callable[[Axes, str], None], path: Path) -> bool:
+    """Draw a panel a stage; return whether there is any."""
+    if not stages:
+        return False
+    mpl.use("Agg")
+    rows = math.ceil(len(stages) / COLUMNS)
+    figure, panels = pyplot.subplots(rows, COLUMNS, figsize=(18, 3.4 * rows), layout="constrained", squeeze=False)
+    for axes in list(panels.flat)[len(stages) :]:
+        axes.set_axis_off()
+    for axes, stage in zip(panels.flat, stages, strict=False):
+        plot(axes, stage)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
+    return True
 
 
 def _plot(axes: Axes, stage: str, lines: Sequence[dict[str, float]]) -> None:

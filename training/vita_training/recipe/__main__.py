@@ -43,9 +43,9 @@ def main() -> None:
 
 def _setting(options: argparse.Namespace) -> Setting:
     start = Start.open(options.start) if options.start else None
+    check_start(start, options.folder)
     tokenizer = Tokenizer.from_file(options.tokenizer or prepare_tokenizer(options.folder, start))
     config = load_config(options.config, tokenizer, start)
-    check_start(start, options.folder)
     return Setting(
         config=config,
         tokenizer=tokenizer,

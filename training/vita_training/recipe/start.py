@@ -76,17 +76,19 @@ class Start:
         raise RecipeError(f"{self.checkpoint}: holds no vocabulary; name one with --tokenizer")
 
     def config(self, base: VitaConfig) -> VitaConfig:
-        """The sizes that its manifests give, and `base`'s where it holds nothing.
+        """The sizes that its manifests give, and `base`'s where it holds nothing, fit to the language model's width.
 
         Raises:
             RecipeError: an encoder does not make what the language model reads.
         """
         given = {name: manifest.component_config() for name, manifest in self.manifests.items()}
         config = replace(base, **given)  # type: ignore[arg-type] - each is of its field's type
+        wanted = config.llm.hidden
         for name in ("vision_encoder", "speech_encoder"):
+            if name not in given:
+                config = replace(config, **{name: replace(getattr(config, name), embed=wanted)})
             width = getattr(config, name).embed
-            if width != config.llm.hidden:
-                wanted = config.llm.hidden
+            if width != wanted:
                 raise RecipeError(f"{self.checkpoint}: {name} gives {width} values a token, the llm takes {wanted}")
         return config
 
@@ -158,28 +160,21 @@ def stages_left(folder: Path, before: Sequence[Stage]) -> tuple[list[Stage], lis
 
 
 def check_start(start: Start | None, folder: Path) -> None:
-    """Note in a run's folder what it starts from, and see that it always starts from the same.
+    """Note in a run's folder what it starts from, and see that all its stages start from the same.
 
     Raises:
-        RecipeError: its stages began from something else.
+        RecipeError: those that are there began from something else; nothing was written.
     """
     note = folder / NOTE
-    if start is None:
-        if note.exists():
-            raise RecipeError(
-                f"{folder}: began from a checkpoint; name it again with --start, or choose another --folder"
-            )
+    digests = {name: manifest.weights.sha256 for name, manifest in start.manifests.items()} if start else None
+    noted = json.loads(note.read_text(encoding="utf-8")) if note.exists() else None
+    if noted != digests and any(folder.glob(f"*/{SNAPSHOT}")):
+        origin = "without a checkpoint" if noted is None else "from another checkpoint" if start else "with --start"
+        raise RecipeError(f"{folder}: its stages began {origin}; begin this one so, or choose another --folder")
+    if digests is None:
+        note.unlink(missing_ok=True)
         return
-    digests = {name: manifest.weights.sha256 for name, manifest in start.manifests.items()}
-    if note.exists():
-        if json.loads(note.read_text(encoding="utf-8")) != digests:
-            raise RecipeError(
-                f"{folder}: began from another checkpoint than {start.checkpoint}; choose another --folder"
-            )
-    elif any(folder.glob(f"*/{SNAPSHOT}")):
-        raise RecipeError(f"{folder}: holds stages that did not begin from a checkpoint; choose another --folder")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = note.with_suffix(f".{os.getpid()}")  # torchrun's processes all come here
-        draft.write_text(json.dumps(digests), encoding="utf-8")
-        os.replace(draft, note)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = note.with_suffix(f".{os.getpid()}")  # torchrun's processes all come here
+    draft.write_text(json.dumps(digests), encoding="utf-8")
+    os.replace(draft, note)
