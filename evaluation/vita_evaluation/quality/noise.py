@@ -14,7 +14,7 @@ from vita_evaluation.quality.intervals import Interval, share
 from vita_evaluation.quality.material import Material, draw, is_new, sound_of
 from vita_evaluation.quality.table import Finding
 
-SOUNDS = 800  # ± 1.2 points at 97 %, ± 1 point at 2 %
+SOUNDS = 600  # ± 1.5 points at 97 %
 NOTE = (
     "each sound alone in a conversation; judged by the state mark, without the voice activity that serving asks first"
 )

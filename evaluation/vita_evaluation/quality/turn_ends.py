@@ -28,7 +28,7 @@ from vita_evaluation.quality.intervals import share
 from vita_evaluation.quality.material import Material, NotMeasurable, draw, is_new, sound_of
 from vita_evaluation.quality.table import Finding
 
-SENTENCES = 1200  # half of them unfinished: ± 2 points at 5 %
+SENTENCES = 1000  # half of them unfinished: ± 2 points at 5 %
 DELAY_MS = 500  # beyond the silence that ends a turn anyway: who is still waited for then is made to wait
 VOICE_LAG_MS = 200  # voice activity and the room's echo outlast the voice by less
 CHUNK_MS = CHUNK_BYTES // BYTES_PER_MS
