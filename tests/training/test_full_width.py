@@ -15,6 +15,7 @@ from vita_training.recipe.loop import SNAPSHOT
 from vita_training.recipe.run_log import read_log
 from vita_training.recipe.snapshot import read_progress
 from vita_training.recipe.stages import STAGES
+from vita_training.speaking.stages import SPEAKING_SCHEDULES
 from vita_training.world.tokenizer import make_tokenizer
 
 from tests.training.small_sets import write_sets
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 LAYERS, VOCAB, STEPS = 2, 4096, 1
 LARGEST_RSS = 8 << 30  # bytes
 LONGEST_S = 300.0
-SHORT = {"0.1": 1, "2.1a": 400, "2.3": 400}  # tiles and frames a step; positions otherwise
+SHORT = {"0.1": 1, "2.1a": 400, "2.3": 400, "3.1": 1}  # tiles, frames and crops a step; positions otherwise
 POSITIONS = 200
 
 
@@ -46,7 +47,7 @@ def test_every_stage_runs_at_full_width_in_eight_gigabytes_and_five_minutes(tmp_
     write_config(tmp_path / "config.json")
     make_tokenizer(VOCAB).save(str(tmp_path / "tokenizer.json"))
     began = time.monotonic()
-    for stage in STAGES:
+    for stage in (*STAGES, *SPEAKING_SCHEDULES):
         command = [sys.executable, "-m", "vita_training.recipe", stage, "--config", str(tmp_path / "config.json")]
         command += ["--data", str(tmp_path / "sets"), "--tokenizer", str(tmp_path / "tokenizer.json")]
         command += ["--folder", str(tmp_path / "run"), "--steps", str(STEPS), "--dtype", "bfloat16"]
