@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_what_fails_is_told_and_nothing_else_suffers(
 
 
 def test_a_checkpoint_without_the_parts_of_stage_2_is_told_so(material: Material) -> None:
-    write_random_checkpoint(TINY, 0, material.checkpoint)
+    speech = replace(TINY.speech_encoder, prompt_count=0, turn_end_hidden=0)
+    write_random_checkpoint(replace(TINY, speech_encoder=speech), 0, material.checkpoint)
     for family, reason in (("hearing", "prompt_count"), ("turns", "turn_end_hidden"), ("codec", "encoder")):
         findings = families.measure(family, material)
         assert {finding.verdict for finding in findings} == {"not measured"}
