@@ -136,7 +136,17 @@ VITA_1_5 = VitaConfig("vita-1.5")
 TINY = VitaConfig(
     "tiny",
     VisionEncoderConfig(tile_px=112, hidden=128, layers=4, heads=4, ffn=384, embed=384),
-    SpeechEncoderConfig(subsampling_channels=32, hidden=144, layers=4, heads=4, ffn=576, adapter_hidden=288, embed=384),
+    SpeechEncoderConfig(
+        subsampling_channels=32,
+        hidden=144,
+        layers=4,
+        heads=4,
+        ffn=576,
+        adapter_hidden=288,
+        embed=384,
+        prompt_count=8,
+        turn_end_hidden=96,
+    ),
     LlmConfig(
         hidden=384,
         layers=4,
@@ -144,11 +154,11 @@ TINY = VitaConfig(
         kv_heads=2,
         head_dim=64,
         ffn=640,
-        vocab=1024,
+        vocab=1536,
         rope_theta=10_000.0,
         max_positions=4096,
     ),
-    SpeechDecoderConfig(text_vocab=1024, text_embed=384, hidden=192, heads=4, ffn=512),
+    SpeechDecoderConfig(text_vocab=1536, text_embed=384, hidden=192, heads=4, ffn=512),
     CodecConfig(
         generator="istft",
         code_dim=16,

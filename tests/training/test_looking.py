@@ -6,13 +6,12 @@ import random
 
 import pytest
 import torch
-from vita_training.data.media import Sight, gathering_cell, see_picture
+from vita_training.data.media import LABELS, Sight, gathering_cell, see_picture
 from vita_training.data.sample import IMAGE, Picture, Sample, Thing, Utterance
 from vita_training.recipe.looking import Describer, Look, looking_loss
 from vita_training.recipe.rows import Splicer
 from vita_training.world.painting import paint, sample_look
 from vita_training.world.scene import sample_motion, sample_scene
-from vita_training.world.things import COLOURS, PLACES, SHAPES
 from vita_training.world.tokenizer import make_tokenizer
 
 from vita15.config import TINY
@@ -100,8 +99,8 @@ def test_each_thing_is_gathered_in_one_cell_of_the_last_tile() -> None:
     assert seen.labels is not None
     labels = seen.labels.unflatten(0, (5, SIDE**2))
     assert not labels[:-1].any()
-    shown = [COLOURS.index("red") + 1, SHAPES.index("circle") + 1, PLACES.index("on the left") + 1]
-    assert labels[-1][labels[-1, :, 0] > 0].tolist() == [shown]
+    known = zip(LABELS, ("red", "circle", "on the left", "small"), strict=True)
+    assert labels[-1][labels[-1, :, 0] > 0].tolist() == [[words.index(word) + 1 for words, word in known]]
 
 
 def test_a_thing_always_touches_the_cell_that_it_is_gathered_in() -> None:

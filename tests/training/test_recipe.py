@@ -249,7 +249,7 @@ def test_every_stage_changes_its_own_parts_and_leaves_the_rest_to_the_bit(
 @pytest.mark.parametrize(
     ("name", "figures"),
     [
-        ("0.1", {"colour", "shape", "place", "radius"}),
+        ("0.1", {"colour", "shape", "place", "size"}),
         ("0.2", {"state", "text"}),
         ("2.1a", {"wer_stream", "wer_full"}),
         ("2.3", {"finished", "unfinished"}),

@@ -34,7 +34,7 @@ def whole_samples(count: int = 1500) -> list[Sample]:
     """Samples whose answers are all whole."""
     pictures, talk = questions(7), text_only(7)
     drawn = [*(pictures[i] for i in range(count)), *(talk[i] for i in range(count))]
-    return [sample for sample in drawn if sample.is_whole]
+    return [sample for sample in drawn if sample.is_whole and sample.kind != "dictation"]
 
 
 def exchanges(sample: Sample) -> Iterator[tuple[str, str, tuple[Thing, ...] | None]]:

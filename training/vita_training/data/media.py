@@ -16,11 +16,11 @@ from torch import Tensor
 from vita15.config import SPEECH_IN_HZ, VisionEncoderConfig
 from vita15.images import cut_tiles, fit_frame
 from vita_training.data.sample import Clip, Picture, Thing, Video
-from vita_training.world.things import COLOURS, PLACES, SHAPES
+from vita_training.world.things import COLOURS, PLACES, SHAPES, SIZES, size
 
 LEAST_SAMPLES = 2000  # 125 ms: what gives the speech encoder one embedding
-NOTHING = 0  # class 0 of each label
-LABEL_SIZES = (len(COLOURS) + 1, len(SHAPES) + 1, len(PLACES) + 1)
+NOTHING = 0
+LABELS = (COLOURS, SHAPES, PLACES, SIZES)  # what is known of a thing; class 0 is NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class Sight:
     """A picture or the frames of a video."""
 
     tiles: Tensor  # (n, 3, px, px) float32, normalised
-    labels: Tensor | None = None  # (n × cells, 3) int64: colour, shape, place of what is gathered in each cell
-    radii: Tensor | None = None  # (n × cells,) float32, its radius
+    labels: Tensor | None = None  # (n × cells, 4) int64: classes of LABELS, of what is gathered in each cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +84,13 @@ def _labelled(tiles: Tensor, things: Sequence[Sequence[Thing]], is_known: bool, 
     if not is_known:
         return Sight(tiles)
     cells = config.tokens_per_tile
-    labels = torch.zeros(len(tiles), cells, len(LABEL_SIZES), dtype=torch.long)
-    radii = torch.zeros(len(tiles), cells)
+    labels = torch.zeros(len(tiles), cells, len(LABELS), dtype=torch.long)
     for tile, shown in enumerate(things):
         for thing in shown:
             cell = gathering_cell(thing, math.isqrt(cells))
-            classes = (COLOURS.index(thing.colour), SHAPES.index(thing.shape), PLACES.index(thing.place))
-            labels[tile, cell] = torch.tensor(classes) + 1
-            radii[tile, cell] = thing.radius
-    return Sight(tiles, labels.flatten(0, 1), radii.flatten())
+            known = zip(LABELS, (thing.colour, thing.shape, thing.place, size(thing)), strict=True)
+            labels[tile, cell] = torch.tensor([words.index(word) + 1 for words, word in known])
+    return Sight(tiles, labels.flatten(0, 1))
 
 
 def _frames(frames: Iterable[Image.Image], config: VisionEncoderConfig) -> Tensor:

@@ -26,7 +26,7 @@ class Embedded:
 
     rows: Tensor  # (B, T, embed)
     seen: Tensor | None = None  # (n, embed), of all that is seen and labelled
-    labels: Tensor | None = None  # (n, 3)
+    labels: Tensor | None = None  # (n, 4)
     heard: Tensor | None = None  # (clips, T3, embed)
     counts: Tensor | None = None  # (clips,)
     said: list[str] = field(default_factory=list[str])

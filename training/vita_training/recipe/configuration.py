@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +13,6 @@ from vita15.config import CONFIGS, VitaConfig, component_config
 from vita15.tokenizer import Tokenizer
 from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.start import Start
-
-TINY_PROMPT_COUNT = 8  # vectors before a clip that is to be transcribed
-TINY_TURN_END_HIDDEN = 96
-VOCABULARY_STEP = 256  # tables are padded to a multiple of it
 
 
 def load_config(name: str, tokenizer: Tokenizer, start: Start | None = None) -> VitaConfig:
@@ -35,9 +30,8 @@ def load_config(name: str, tokenizer: Tokenizer, start: Start | None = None) -> 
     if start is not None and not name:
         known = start.model in CONFIGS
         config = start.config(load_config(start.model, tokenizer) if known else VitaConfig(start.model))
-    elif name in ("", "tiny"):
-        config = _trained_tiny(CONFIGS["tiny"], tokenizer)
     else:
+        name = name or "tiny"
         config = CONFIGS[name] if name in CONFIGS else _read(Path(name))
     if tokenizer.vocab_size > config.llm.vocab:
         raise RecipeError(f"{config.name}: tables of {config.llm.vocab} rows, a vocabulary of {tokenizer.vocab_size}")
@@ -66,17 +60,6 @@ def prepare_tokenizer(folder: Path, start: Start | None = None) -> Path:
 def can_compile() -> bool:
     """Whether torch.compile finds a C++ compiler."""
     return shutil.which("g++") is not None or shutil.which("clang++") is not None
-
-
-def _trained_tiny(config: VitaConfig, tokenizer: Tokenizer) -> VitaConfig:
-    vocab = -(-tokenizer.vocab_size // VOCABULARY_STEP) * VOCABULARY_STEP
-    speech = replace(config.speech_encoder, prompt_count=TINY_PROMPT_COUNT, turn_end_hidden=TINY_TURN_END_HIDDEN)
-    return replace(
-        config,
-        speech_encoder=speech,
-        llm=replace(config.llm, vocab=vocab),
-        speech_decoder=replace(config.speech_decoder, text_vocab=vocab),
-    )
 
 
 def _read(path: Path) -> VitaConfig:

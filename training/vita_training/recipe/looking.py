@@ -1,8 +1,8 @@
-"""A side lesson: where to look while saying a colour, a shape or a place.
+"""A side lesson: where to look while saying a colour, a shape, a place or a size.
 
-Each such word of an answer is about one thing, and each thing is gathered in one known cell of the picture
-(vita_training.data.media). One head in each of two layers is taught to look there. Only the small world's pictures say
-what they show, and only the tiny model is taught by it.
+Each such word of an answer is about one thing, and each thing is gathered in one known cell of the picture, or of each
+frame of a video (vita_training.data.media). One head in each of two layers is taught to look there. Only the small
+world's pictures say what they show, and only the tiny model is taught by it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from vita15.tokenizer import Tokenizer
-from vita_training.data.media import Sight
-from vita_training.world.things import COLOURS, PLACES, SHAPES
+from vita_training.data.media import LABELS, Sight
 
 # Layer and head that are taught, of four layers and six heads: what is asked is gathered below, what was seen is said
 # above or in the same layer.
@@ -37,7 +36,7 @@ class Describer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         meanings = {
             tuple(tokenizer.encode(f" {phrase}")): (attribute, index + 1)
-            for attribute, phrases in enumerate((COLOURS, SHAPES, PLACES))
+            for attribute, phrases in enumerate(LABELS)
             for index, phrase in enumerate(phrases)
         }
         # Longest first: "at the top" is another place than "at the top left".
@@ -46,13 +45,13 @@ class Describer:
 
     def looks(self, ids: Sequence[int], begin: int, start: int, sight: Sight) -> list[Look]:
         """Say where to look, in what is seen from position `start` on, while the answer from `begin` on is said."""
-        if sight.labels is None or len(sight.tiles) != 1:
-            return []  # a video's words are about what moved: no one cell
+        if sight.labels is None:
+            return []
         found = self.cells(list(ids[begin:]), sight.labels)
         return [Look(begin + index - 1, tuple(start + cell for cell in cells)) for index, cells in found]
 
     def cells(self, answer: list[int], labels: Tensor) -> list[tuple[int, tuple[int, ...]]]:
-        """Pair the index of each meaningful token with the rows of `labels` (n, 3) that show what it may speak of."""
+        """Pair the index of each meaningful token with the rows of `labels` (n, 4) that show what it may speak of."""
         shown = [(cell, label) for cell, label in enumerate(labels.tolist()) if label[0]]
         found: list[tuple[int, tuple[int, ...]]] = []
         segment: list[tuple[int, tuple[int, int]]] = []  # indices of tokens, and what each means

@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vita_training.data.media import LABEL_SIZES, NOTHING, Sight, see_picture, see_video
+from vita_training.data.media import LABELS, NOTHING, Sight, see_picture, see_video
 from vita_training.data.pools import Mixture
 from vita_training.recipe.assistant import Assistant
 from vita_training.recipe.rows import DETAILED_SHARE
 
 BATCH_TILES = 48
-LABELS = ("colour", "shape", "place")
-RADIUS_WEIGHT = 10.0  # radii differ by hundredths of a side
+NAMES = ("colour", "shape", "place", "size")  # of LABELS
 SHOWN_WEIGHT = 9.0  # added where something is shown: such cells are ten times fewer
 
 
@@ -32,7 +31,7 @@ class LabelledTower(nn.Module):
         super().__init__()
         self.assistant = assistant
         width = 4 * assistant.config.vision_encoder.hidden
-        self.heads = nn.ModuleList(nn.Linear(width, size) for size in (*LABEL_SIZES, 1))
+        self.heads = nn.ModuleList(nn.Linear(width, len(words) + 1) for words in LABELS)
 
 
 @dataclass
@@ -61,12 +60,9 @@ class SeeingLesson:
         features = model.assistant.vision.features(torch.cat([sight.tiles for sight in batch]).to(device))
         logits = [head(features.flatten(0, 1)).float() for head in model.heads]
         labels = torch.cat([s.labels for s in batch if s.labels is not None]).to(device)
-        radii = torch.cat([s.radii for s in batch if s.radii is not None]).to(device)
         is_shown = labels[:, 0] != NOTHING
-        distance = (logits[-1][:, 0] - radii).abs()[is_shown].sum() / is_shown.sum().clamp_min(1)
-        loss = RADIUS_WEIGHT * distance
-        figures = {"radius": distance.item()}
-        for name, each, target in zip(LABELS, logits, labels.unbind(-1), strict=False):
+        loss, figures = features.new_zeros((), dtype=torch.float32), dict[str, float]()
+        for name, each, target in zip(NAMES, logits, labels.unbind(-1), strict=True):
             losses = functional.cross_entropy(each, target, reduction="none")
             loss = loss + (losses * (1 + SHOWN_WEIGHT * is_shown)).mean()
             figures[name] = (each.argmax(-1) == target)[is_shown].float().mean().item()

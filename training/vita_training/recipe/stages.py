@@ -72,7 +72,7 @@ STAGES = {
             after=(),
             trains={TOWER: Rate(1.5e-3, 1e-4)},
             sets=(Share("captions", 1.0),),
-            schedule=Schedule(steps=5000, betas=(0.9, 0.98), weight_decay=0.02),  # shapes come last: 83 % at 2,400
+            schedule=Schedule(steps=8000, betas=(0.9, 0.98), weight_decay=0.02),  # shapes: 83 % at 2,400, 96 % at 5,000
             batch_length=48,
         ),
         Stage(
@@ -100,7 +100,7 @@ STAGES = {
             title="vision understanding",
             teaches="answering",
             after=("1.1",),
-            trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
+            trains={TOWER: Rate(2e-4, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
             sets=(Share("captions", 1.0),),
             schedule=Schedule(steps=1000),
             batch_length=1500,
@@ -110,7 +110,7 @@ STAGES = {
             title="vision instruction tuning",
             teaches="answering",
             after=("1.2",),
-            trains={TOWER: Rate(8e-5, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
+            trains={TOWER: Rate(2e-4, 2e-6), PROJECTOR: Rate(8e-4, 2e-5), LLM: Rate(8e-4, 2e-5)},
             sets=(Share("questions", 1.0), Share("captions", 0.2)),
             schedule=Schedule(steps=4200),
             batch_length=1500,

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vita_training.data.sample import Thing
-from vita_training.world.things import CELLS, COLOURS, MAX_THINGS, PLACE_AT, PLACES, SHAPES
+from vita_training.world.things import BIG, CELLS, COLOURS, MAX_THINGS, PLACE_AT, PLACES, SHAPES, SMALL
 
-SMALL, BIG = (0.085, 0.1), (0.135, 0.155)  # radii, as shares of the shorter side; a cell's half is 0.167
 CLEARLY_BIGGER = 1.3  # at least this ratio of radii, for "which is bigger" to be asked: any big one to any small one
 JITTER = 0.02  # of a centre, as a share of the side
 FRAMES = (4, 8)  # of a video

@@ -31,6 +31,9 @@ CAPTION_SHARE = 0.1  # of its samples
 ASIDE_SHARE = 0.1  # of transcripts, where they have any
 INTERRUPTED_SHARE = 0.08  # of conversations, in one answer
 TOOLS_SHARE = 0.35  # of conversations without pictures, for stage 0.2
+# Of typed conversations without pictures, and of all: a sentence is said again word for word. A ready language model
+# can do that, and stage 2.1b needs it: there a frozen one writes down what is heard.
+DICTATION_SHARES = 0.2, 0.05
 # Any number could be drawn; these say how large the sets are for shares of them (20 % of the captions …).
 CAPTIONS, QUESTIONS, TALKS, TRANSCRIPTS, TURN_ENDS = 100_000, 400_000, 200_000, 200_000, 100_000
 
@@ -70,8 +73,12 @@ def captions(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
 
 def questions(seed: int = 0, *, is_held_out: bool = False, subject: str = "") -> WorldSource:
     """Typed conversations, most about a picture; `subject`: all about one of `conversations.SUBJECTS`."""
-    name = f"questions-{subject}" if subject else "questions"
-    return WorldSource(name, QUESTIONS, seed, is_held_out, lambda asker: _conversation(asker, subject))
+
+    def draw(asker: Asker) -> Draft:
+        is_dictation = not subject and asker.rng.random() < DICTATION_SHARES[1]
+        return _dictation(asker) if is_dictation else _conversation(asker, subject)
+
+    return WorldSource(f"questions-{subject}" if subject else "questions", QUESTIONS, seed, is_held_out, draw)
 
 
 def spoken_questions(
@@ -96,6 +103,8 @@ def text_only(seed: int = 0, *, is_held_out: bool = False) -> WorldSource:
     """Typed conversations without media."""
 
     def draw(asker: Asker) -> Draft:
+        if asker.rng.random() < DICTATION_SHARES[0]:
+            return _dictation(asker)
         subject = "tools" if asker.rng.random() < TOOLS_SHARE else "talk"
         return _conversation(asker, subject)
 
@@ -196,6 +205,13 @@ def _conversation(asker: Asker, subject: str) -> Draft:
     if not asker.is_held_out and asker.rng.random() < INTERRUPTED_SHARE:
         interrupt(made, asker.rng)
     return made
+
+
+def _dictation(asker: Asker) -> Draft:
+    """Draw a sentence that somebody could say to the assistant, to be said again."""
+    sentence = asker.rng.choice(draw_dialogue(asker).questions).text
+    utterances = [Utterance("human", f"Repeat after me: {sentence}"), Utterance("gpt", sentence)]
+    return Draft(utterances, kinds=["dictation"])
 
 
 def _heard(clip: Clip, answer: str, kind: str) -> Draft:

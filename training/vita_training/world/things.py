@@ -22,12 +22,20 @@ CELLS: dict[str, tuple[int, int]] = {
     "at the bottom right": (2, 2),
 }
 PLACES = tuple(CELLS)
+SIZES = ("small", "big")
+# Radii, as shares of the shorter side. A tile has 112 px: below 10 px shapes are hard to tell; a cell's half is 0.167.
+SMALL, BIG = (0.095, 0.11), (0.143, 0.155)
 PLACE_AT = {cell: place for place, cell in CELLS.items()}
 
 
 def name(thing: Thing) -> str:
     """Colour and shape: "red circle"."""
     return f"{thing.colour} {thing.shape}"
+
+
+def size(thing: Thing) -> str:
+    """Say whether a thing is big or small: in this world it is one or the other."""
+    return SIZES[thing.radius > SMALL[1]]
 
 
 def a(noun: str) -> str:

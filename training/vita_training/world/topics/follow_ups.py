@@ -8,8 +8,8 @@ from vita_training.data.sample import Thing
 from vita_training.world.phrasing import Asker, Kind
 from vita_training.world.question import Question
 from vita_training.world.scene import Scene
-from vita_training.world.things import COLOURS, PLACES, SHAPES
-from vita_training.world.topics import colours, counts, places, shapes, sizes
+from vita_training.world.things import COLOURS, PLACES, SHAPES, size
+from vita_training.world.topics import colours, counts, places, shapes
 
 AND_SHAPE = Kind(
     "and_shape",
@@ -69,4 +69,4 @@ def _about_it(asker: Asker, last: Question) -> Iterator[Question]:
     if last.kind not in _SAYS_COLOUR and f" {thing.colour}" not in last.answer:
         yield asker.ask(COLOUR_IT, f"It is {thing.colour}.", thing)
     if asker.rng.random() < 0.5:
-        yield asker.ask(SIZE_IT, f"It is {sizes.size(thing)}.", thing)
+        yield asker.ask(SIZE_IT, f"It is {size(thing)}.", thing)

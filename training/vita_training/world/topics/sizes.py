@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from vita_training.data.sample import Thing
 from vita_training.world.phrasing import Asker, Kind
 from vita_training.world.question import Question
-from vita_training.world.scene import SMALL, Scene, is_clearly_bigger
-from vita_training.world.things import NAMES, SHAPES, name
+from vita_training.world.scene import Scene, is_clearly_bigger
+from vita_training.world.things import NAMES, SHAPES, name, size
 
 BIGGER = Kind(
     "bigger",
@@ -68,11 +68,6 @@ def ask(asker: Asker, scene: Scene) -> Question | None:
         return extreme
     thing = rng.choice(single)
     return asker.ask(SIZE, f"The {thing.shape} is {size(thing)}.", thing, shape=thing.shape)
-
-
-def size(thing: Thing) -> str:
-    """Say whether a thing is big or small: in this world it is one or the other."""
-    return "small" if thing.radius <= SMALL[1] else "big"
 
 
 def answers() -> Iterator[str]:
