@@ -161,7 +161,7 @@ def test_json_that_is_no_sample_is_named(tmp_path: Path) -> None:
 
 
 def test_shares_of_sets_are_mixed_in_proportion_and_taken_from_their_beginning() -> None:
-    parts = [Part(captions(), 0.2), Part(questions(), 0.05)]  # 20,000 each
+    parts = [Part(captions(), 0.2), Part(questions(), 0.025)]  # 20,000 each
     mixture, rng = Mixture(parts), random.Random(0)
     drawn = [mixture.draw(rng) for _ in range(200)]
     assert 70 < sum(index for index, _ in drawn) < 130

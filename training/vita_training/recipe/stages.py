@@ -122,7 +122,7 @@ STAGES = {
             after=(),
             trains={part: Rate(1.2e-3, 1e-4) for part in (*ENCODER, *NORMALISATION)},
             sets=(Share("transcripts", 1.0),),
-            schedule=Schedule(steps=5000, betas=(0.9, 0.98), weight_decay=0.01),
+            schedule=Schedule(steps=7000, betas=(0.9, 0.98), weight_decay=0.01),
             batch_length=8000,
         ),
         Stage(

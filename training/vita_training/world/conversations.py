@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vita_training.world.dialogue import (
@@ -45,15 +46,15 @@ class Dialogue:
     has_tools: bool = False
 
 
-def draw_dialogue(asker: Asker, subject: str = "") -> Dialogue:
-    """Draw a conversation about one of SUBJECTS; about any, if none is named."""
+def draw_dialogue(asker: Asker, subject: str = "", lengths: Sequence[int] = TURNS) -> Dialogue:
+    """Draw a conversation about one of SUBJECTS, about any if none is named; it has one of `lengths` turns."""
     subject = subject or asker.rng.choices(tuple(SUBJECTS), tuple(SUBJECTS.values()))[0]
-    turns = asker.rng.choice(TURNS)
+    turns = asker.rng.choice(lengths)
     if subject == "picture":
         has_tools = asker.rng.random() < PICTURE_TOOLS_SHARE
         return _about_pictures(asker, PICTURE_WITH_TOOLS if has_tools else PICTURE, turns, has_tools=has_tools)
     if subject == "video":
-        return _about_video(asker, VIDEO, min(turns, 3))
+        return _about_video(asker, VIDEO, min(turns, 4))
     situation = Situation(has_tools=subject == "tools")
     asked = converse(asker, situation, WITH_TOOLS if situation.has_tools else TALK, turns)
     return Dialogue(tuple(asked), has_tools=situation.has_tools)

@@ -33,6 +33,7 @@ Mix = Mapping[str, float]  # how often each topic is drawn
 FOLLOW_UP_SHARE = 0.4  # of questions about what is seen, where one fits
 RECALL_SHARE = 0.3  # of later questions in a conversation in which something was told
 TURNS = (1, 2, 2, 3, 4, 5)
+LONG_TURNS = (1, 2, 4, 6, 8, 10)  # of typed and spoken lessons: more questions for each picture that is looked at
 
 
 def converse(asker: Asker, situation: Situation, mix: Mix, turns: int) -> list[Question]:
@@ -107,7 +108,7 @@ _TALK = {"arithmetic": 3.0, "counting": 1.0, "repeating": 1.5, "memory": 2.5, "s
 TALK: Mix = {**_TALK, "no picture": 1.2, "tools": 0.4}  # the tools are not there
 WITH_TOOLS: Mix = {**_TALK, "tools": 8.0}
 PICTURE: Mix = {
-    **{"colours": 2.0, "shapes": 2.0, "counts": 2.5, "presence": 2.0, "places": 3.0, "sizes": 4.0, "descriptions": 1.5},
+    **{"colours": 2.0, "shapes": 2.0, "counts": 2.5, "presence": 2.0, "places": 3.0, "sizes": 4.0, "descriptions": 0.8},
     **{"memory": 0.6, "small talk": 0.5, "arithmetic": 0.4, "unknown": 0.2},
 }
 PICTURE_WITH_TOOLS: Mix = {**PICTURE, "tools": 7.0}

@@ -11,13 +11,14 @@ into the `pool`, and `sound_stage` lets them be heard in a `room`; `samples` lay
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vita_training.data.sample import AUDIO, Clip, Sample, Utterance
 from vita_training.world import held_out
 from vita_training.world.conversations import draw_caption, draw_dialogue
+from vita_training.world.dialogue import LONG_TURNS, TURNS
 from vita_training.world.phrasing import Asker
 from vita_training.world.pool import DEFAULT_FOLDER, Recordings, pool_folder
 from vita_training.world.samples import Draft, add_noise, draft, interrupt
@@ -35,7 +36,7 @@ TOOLS_SHARE = 0.35  # of conversations without pictures, for stage 0.2
 # can do that, and stage 2.1b needs it: there a frozen one writes down what is heard.
 DICTATION_SHARES = 0.2, 0.05
 # Any number could be drawn; these say how large the sets are for shares of them (20 % of the captions …).
-CAPTIONS, QUESTIONS, TALKS, TRANSCRIPTS, TURN_ENDS = 100_000, 400_000, 200_000, 200_000, 100_000
+CAPTIONS, QUESTIONS, TALKS, TRANSCRIPTS, TURN_ENDS = 100_000, 800_000, 200_000, 200_000, 100_000
 
 Draw = Callable[[Asker], Draft]
 
@@ -150,7 +151,7 @@ def speech_and_noise(seed: int = 0, *, recordings: Recordings, is_held_out: bool
             return made
         if kind < BARE_NOISE_SHARE + CAPTION_SHARE:
             return _caption(asker)
-        made = draft(draw_dialogue(asker), rng, stage, SPOKEN_SHARE)
+        made = draft(draw_dialogue(asker, lengths=_lengths(asker)), rng, stage, SPOKEN_SHARE)
         ending = rng.random()
         if ending < NOISE_SHARE:
             add_noise(made, rng, stage)
@@ -201,10 +202,14 @@ def _caption(asker: Asker) -> Draft:
 
 def _conversation(asker: Asker, subject: str) -> Draft:
     """Draw a typed conversation; in training some are interrupted."""
-    made = draft(draw_dialogue(asker, subject), asker.rng)
+    made = draft(draw_dialogue(asker, subject, _lengths(asker)), asker.rng)
     if not asker.is_held_out and asker.rng.random() < INTERRUPTED_SHARE:
         interrupt(made, asker.rng)
     return made
+
+
+def _lengths(asker: Asker) -> Sequence[int]:
+    return TURNS if asker.is_held_out else LONG_TURNS
 
 
 def _dictation(asker: Asker) -> Draft:
