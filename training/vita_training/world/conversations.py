@@ -23,7 +23,7 @@ from vita_training.world.scene import Motion, Scene, sample_motion, sample_scene
 from vita_training.world.situation import Situation
 
 # How often a conversation is about what.
-SUBJECTS = {"picture": 0.62, "video": 0.13, "talk": 0.16, "tools": 0.09}
+SUBJECTS = {"picture": 0.58, "video": 0.17, "talk": 0.16, "tools": 0.09}
 PICTURE_TOOLS_SHARE = 0.1  # of conversations about a picture, in which the tools are there too
 NEW_PICTURE_SHARE = 0.08  # of conversations about a picture, in which another one comes
 
