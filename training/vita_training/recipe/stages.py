@@ -132,7 +132,7 @@ STAGES = {
             after=("1.3", "2.1a"),
             trains={ADAPTER: Rate(2e-3, 5e-4), PROMPT: Rate(2e-3, 5e-4)},
             sets=(Share("transcripts", 1.0, is_transcribed=True),),
-            schedule=Schedule(steps=700),
+            schedule=Schedule(steps=1200),
             batch_length=1500,
         ),
         Stage(
