@@ -38,7 +38,7 @@ down:  ## stop the stack that `make up` started
 demo: setup  ## hold a spoken conversation about a picture, show each stage's time, write the answers as WAV
 	@.venv/bin/vita demo
 
-tiny: setup  ## train the tiny model from nothing into .vita/training/tiny: 2.5 hours at most on 2 cores, resumable
+tiny: setup  ## train the tiny model from nothing into .vita/training/tiny: about 2.5 hours on 2 cores, resumable
 	.venv/bin/python -m vita_training.recipe.tiny
 	.venv/bin/python -m vita_training.recipe.export --out .vita/training/tiny/checkpoint
 

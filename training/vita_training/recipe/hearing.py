@@ -26,7 +26,6 @@ from vita_training.recipe.assistant import Assistant, features_of
 LETTERS = " 'abcdefghijklmnopqrstuvwxyz"
 MODES: tuple[tuple[Mode, float], ...] = (("stream", 0.6), ("full", 0.25), ("dynamic", 0.15))
 FREQUENCY_MASK, TIME_MASK = 10, 20  # SpecAugment's largest, in bins and frames (the original's)
-BATCH_FRAMES = 8000  # feature frames: 80 s
 NORMALISED_BATCHES = 12
 
 
