@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.freezing import FrozenChanged
-from vita_training.recipe.loop import run
-from vita_training.recipe.run_log import read_log
+from vita_training.recipe.loop import SNAPSHOT, make_optimizer, run
+from vita_training.recipe.run_log import FolderTakenError, RunLog, read_log
 from vita_training.recipe.schedule import Schedule
+from vita_training.recipe.snapshot import Progress, load, load_part, read_progress, told
 
 pytestmark = pytest.mark.unit
 
@@ -116,6 +123,82 @@ def test_a_run_goes_on_only_upon_the_frozen_parts_that_it_began_with(tmp_path: P
     other.model.frozen.bias.data += 1
     with pytest.raises(FrozenChanged, match=r"frozen\.bias"):
         run(other, SCHEDULE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1}, "seed was 0 and is 1 now"),
+        ({"steps": 24}, "steps was 12 and is 24 now"),
+        ({"data": "calls"}, "data was world and is calls now"),
+        ({"peak": 0.5}, r"rate was 1\.0 and is 0\.5 now"),
+        ({"accumulation": 2}, "accumulation was 1 and is 2 now"),
+    ],
+)
+@pytest.mark.parametrize("killed_at", [7, -1])
+def test_a_run_goes_on_only_as_it_was_asked_for(
+    tmp_path: Path, killed_at: int, other: dict[str, Any], message: str
+) -> None:
+    asked, begun = replace(SCHEDULE, data="world"), Sums(killed_at=killed_at)
+    with suppress(KeyboardInterrupt):
+        run(begun, asked, tmp_path)
+    assert read_progress(tmp_path / SNAPSHOT).asked == asked.asked()
+    lesson = Sums()
+    before = weights(lesson)
+    with pytest.raises(RecipeError, match=message) as refused:
+        run(lesson, replace(asked, **other), tmp_path)
+    assert "\n" not in str(refused.value)
+    assert same(weights(lesson), before)
+    assert run(lesson, asked, tmp_path).step == 12
+
+
+def test_a_snapshot_of_before_this_was_kept_goes_on_and_is_told_as_unknown(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(Sums(killed_at=7), SCHEDULE, tmp_path)
+    path = tmp_path / SNAPSHOT
+    with safe_open(path, "pt") as stored:
+        kept = json.loads(stored.metadata()["progress"])
+    del kept["asked"]
+    save_file(load_file(path), path, {"progress": json.dumps(kept)})
+    assert told([read_progress(path)]) == "data unknown, seed unknown, rate unknown, accumulation unknown"
+    assert run(Sums(), replace(SCHEDULE, data="world"), tmp_path).step == 12
+    assert told([read_progress(path), Progress()]).startswith("data world and unknown, seed 0 and unknown, rate 1.0")
+
+
+def test_a_snapshot_of_other_sizes_is_refused_in_a_line_and_fills_nothing(tmp_path: Path) -> None:
+    run(Sums(), SCHEDULE, tmp_path)
+    wider = Sums()
+    wider.model.learning[1] = nn.Linear(8, 3)
+    before = weights(wider)
+    with pytest.raises(RecipeError, match=r"learning\.1\.bias is \(1,\), and \(3,\) in this") as refused:
+        load(tmp_path / SNAPSHOT, wider.model, ("learning", "means"), make_optimizer(wider, SCHEDULE))
+    with pytest.raises(RecipeError, match=r"1\.bias is \(1,\), and \(3,\) in this"):
+        load_part(tmp_path / SNAPSHOT, "learning", wider.model.learning)
+    assert "\n" not in str(refused.value)
+    assert same(weights(wider), before)
+
+
+def test_a_judge_that_fails_loses_nothing_and_is_asked_again(tmp_path: Path) -> None:
+    class Unjudged(Sums):
+        def judge(self) -> dict[str, float]:
+            raise OSError("no recogniser here")
+
+    unjudged = Unjudged()
+    with pytest.raises(OSError, match="no recogniser"):
+        run(unjudged, SCHEDULE, tmp_path)
+    resumed = Sums(killed_at=11)  # takes no step
+    assert run(resumed, SCHEDULE, tmp_path).is_finished
+    assert same(weights(unjudged), weights(resumed))
+    assert "judged_deviation" in read_log(tmp_path / "log.jsonl")[-1]
+
+
+def test_a_folder_is_taken_before_its_snapshot_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        pytest.fail("the snapshot was read in another run's folder")
+
+    monkeypatch.setattr("vita_training.recipe.snapshot.read_progress", read)
+    with closing(RunLog(tmp_path)), pytest.raises(FolderTakenError):
+        run(Sums(), SCHEDULE, tmp_path)
 
 
 def test_a_snapshot_of_other_parts_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from vita15.errors import CheckpointError
 from vita15.tokenizer import Tokenizer
 from vita_training.recipe.configuration import can_compile, load_config, prepare_tokenizer
 from vita_training.recipe.errors import RecipeError
+from vita_training.recipe.freezing import FrozenChanged
 from vita_training.recipe.run_log import FolderTakenError
 from vita_training.recipe.sets import WORLD
 from vita_training.recipe.snapshot import Progress
@@ -36,7 +37,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     try:
         done = _teach(options.stage, _setting(options), options)
-    except (RecipeError, CheckpointError, FolderTakenError) as error:
+    except (RecipeError, CheckpointError, FolderTakenError, FrozenChanged) as error:
         sys.exit(f"stage {options.stage}: {error}")
     print(f"stage {options.stage}: {done.step} steps in {done.seconds / 60:.1f} min, {done.skipped} left out")
 
@@ -63,7 +64,12 @@ def _setting(options: argparse.Namespace) -> Setting:
 def _teach(name: str, setting: Setting, options: argparse.Namespace) -> Progress:
     speaks = name in SPEAKING_SCHEDULES
     schedule = SPEAKING_SCHEDULES[name] if speaks else STAGES[name].schedule
-    schedule = replace(schedule, accumulation=options.accumulation, peak=options.rate)
+    if not options.steps and not setting.is_tiny:
+        raise RecipeError(
+            f"--steps is needed: the table's {schedule.steps} are the tiny model's, not {setting.config.name}'s"
+        )
+    data = str(Path(options.data))  # "sets/" is "sets"
+    schedule = replace(schedule, accumulation=options.accumulation, peak=options.rate, data=data)
     schedule = replace(schedule, steps=options.steps) if options.steps else schedule.shortened(options.share)
     if speaks:
         if options.only:
@@ -84,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of the run, with a folder for each stage")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.json; otherwise the small world's")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=0, help="in place of the table's")
+    parser.add_argument("--steps", type=int, default=0, help="in place of the table's, which are tiny's alone")
     parser.add_argument("--share", type=float, default=1.0, help="of the table's steps")
     parser.add_argument("--rate", type=float, default=1.0, help="of the table's peak rates")
     parser.add_argument("--batch-length", type=int, default=0, help="positions, tiles or frames a batch")

@@ -74,9 +74,13 @@ class _Pass(nn.Module, Generic[BatchT]):
 class _Run(Generic[BatchT]):
     """A run in progress."""
 
-    def __init__(self, lesson: Lesson[BatchT], schedule: Schedule, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, lesson: Lesson[BatchT], schedule: Schedule, folder: Path, accelerator: Accelerator, log: RunLog | None
+    ) -> None:
+        """Go on from the snapshot in the folder, which `log` has taken; other processes than the first have no log."""
         self.lesson, self.schedule, self.snapshot = lesson, schedule, folder / SNAPSHOT
+        self.accelerator, self.log = accelerator, log
+        snapshot.check_asked(self.snapshot, schedule.asked())
         self.trained = tuple(lesson.rates)
         freeze(lesson.model, self.trained)
         self.optimizer = make_optimizer(lesson, schedule)
@@ -85,9 +89,10 @@ class _Run(Generic[BatchT]):
         self.progress = snapshot.load(self.snapshot, lesson.model, self.trained, self.optimizer)
         check_frozen(self.progress.frozen or frozen, frozen)  # a resumed run stands on what it began with
         self.progress.frozen = frozen
-        self.accelerator = _accelerator(schedule)
+        self.progress.asked = {**schedule.asked(), **self.progress.asked}
         self.step_pass, self.prepared = self.accelerator.prepare(_Pass(lesson), self.optimizer)
-        self.log = RunLog(folder, self.progress.step) if self.accelerator.is_main_process else None
+        if log is not None:
+            log.rewind(self.progress.step)
 
     def step(self) -> dict[str, float]:
         """Take the next step; return its figures."""
@@ -134,11 +139,6 @@ class _Run(Generic[BatchT]):
         if self.log is not None:
             self.log.add(self.progress.step, seconds=self.progress.seconds, **figures)
 
-    def close(self) -> None:
-        """Give the folder back."""
-        if self.log is not None:
-            self.log.close()
-
     def judge(self) -> None:
         """Judge, in evaluation mode, and log it."""
         self.lesson.model.eval()
@@ -157,34 +157,43 @@ def run(lesson: Lesson[BatchT], schedule: Schedule, folder: Path) -> snapshot.Pr
     Raises:
         FolderTakenError: another run is at work in the folder.
         FrozenChanged: something outside the trained parts has changed, in this run or since it began.
-        ValueError: the snapshot is of another stage or model.
+        RecipeError: the snapshot is of another stage or model, or began with another seed, data, rate, accumulation
+            or number of steps.
     """
-    teaching = _Run(lesson, schedule, folder)
+    accelerator = _accelerator(schedule)
+    log = RunLog(folder) if accelerator.is_main_process else None
     try:
+        teaching = _Run(lesson, schedule, folder, accelerator, log)
         _teach(teaching, folder.name)
     finally:
-        teaching.close()
+        if log is not None:
+            log.close()
     lesson.model.eval()
     return teaching.progress
 
 
 def _teach(teaching: _Run[BatchT], name: str) -> None:
-    """Take all steps that are left."""
+    """Take all steps that are left, then judge: saved before, so that a judge that fails loses nothing."""
     schedule, progress = teaching.schedule, teaching.progress
-    shown = tqdm(total=schedule.steps, initial=progress.step, desc=name, unit="step", disable=None)
-    while not progress.is_finished:
+    is_hidden = None if teaching.log is not None else True  # None: hidden where there is no terminal
+    shown = tqdm(total=schedule.steps, initial=progress.step, desc=name, unit="step", disable=is_hidden)
+    while progress.step < schedule.steps and not progress.is_finished:
         began = time.monotonic()
         figures = teaching.step()
         progress.seconds += time.monotonic() - began
         teaching.report(figures)
         shown.update()
         shown.set_postfix_str(f"loss {figures['loss']:.3f}")
-        progress.is_finished = progress.step >= schedule.steps
-        if progress.is_finished or (schedule.judge_steps and progress.step % schedule.judge_steps == 0):
-            teaching.judge()
-        if progress.is_finished or progress.step % schedule.snapshot_steps == 0:
+        is_last = progress.step >= schedule.steps
+        if is_last or progress.step % schedule.snapshot_steps == 0:
             teaching.save()
+        if schedule.judge_steps and progress.step % schedule.judge_steps == 0 and not is_last:
+            teaching.judge()
     shown.close()
+    if not progress.is_finished:
+        teaching.judge()
+        progress.is_finished = True
+        teaching.save()
 
 
 def make_optimizer(lesson: Lesson[Any], schedule: Schedule) -> torch.optim.Optimizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,6 +24,7 @@ class Schedule:
     snapshot_steps: int = 200  # between snapshots: what a kill costs at most
     judge_steps: int = 0  # between judgements on development data; 0: at the end only
     seed: int = 0
+    data: str = ""  # what the lesson draws from, for the record alone; empty: nobody said
 
     def rate(self, step: int) -> float:
         """What to multiply the table's rates with in a step, from 0: up in a line, then half a cosine to `floor`."""
@@ -31,6 +33,12 @@ class Schedule:
             return self.peak * (step + 1) / warmup
         share = (step - warmup) / max(1, self.steps - warmup)
         return self.peak * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share)))
+
+    def asked(self) -> Mapping[str, str | float]:
+        """What a run that goes on must be asked for again, by name; `data` only if it was said."""
+        asked: dict[str, str | float] = {"seed": self.seed, "steps": self.steps, "rate": self.peak}
+        asked["accumulation"] = self.accumulation
+        return asked | ({"data": self.data} if self.data else {})
 
     def shortened(self, share: float) -> Schedule:
         """The same with fewer steps, at least one."""

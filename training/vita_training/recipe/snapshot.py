@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.freezing import is_within
 
 MODEL, OPTIMIZER = "model.", "optimizer."
+TOLD = ("data", "seed", "rate", "accumulation")  # of what a run was asked for, in a manifest; steps are told as a sum
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Progress:
     skipped: int = 0  # steps left out for a gradient that was not finite
     is_finished: bool = False
     frozen: dict[str, str] = field(default_factory=dict[str, str])  # digests at the run's start
+    # What the run was asked for: seed, steps, data, rate, accumulation. Snapshots of before this was kept have none.
+    asked: dict[str, str | float] = field(default_factory=dict[str, str | float])
 
 
 def save(
@@ -50,7 +54,7 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
     """Fill model and optimizer from a snapshot; a fresh Progress if there is none.
 
     Raises:
-        RecipeError: the snapshot is of another model or of other trained parts.
+        RecipeError: the snapshot is of another model or of other trained parts; nothing was filled.
     """
     if not path.exists():
         return Progress()
@@ -60,6 +64,7 @@ def load(path: Path, model: nn.Module, trained: tuple[str, ...], optimizer: torc
     if weights.keys() != expected:
         differing = sorted(weights.keys() ^ expected)
         raise RecipeError(f"{path}: a snapshot of other parts, such as {', '.join(differing[:4])}")
+    _check_shapes(path, weights, model.state_dict())
     model.load_state_dict(weights, strict=False)
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -78,6 +83,26 @@ def read_progress(path: Path) -> Progress:
         return Progress(**json.loads(stored.metadata()["progress"]))
 
 
+def check_asked(path: Path, asked: Mapping[str, str | float]) -> None:
+    """See that a run goes on as it began; what either does not say is not compared.
+
+    Raises:
+        RecipeError: it was asked for something else.
+    """
+    for name, old in read_progress(path).asked.items():
+        new = asked.get(name, old)
+        if new != old:
+            raise RecipeError(
+                f"{path}: {name} was {old} and is {new} now; ask for the same, or choose another --folder"
+            )
+
+
+def told(runs: Sequence[Progress]) -> str:
+    """Say what runs were asked for: "data world, seed 0 and 1, …"; "unknown" where a snapshot has no record."""
+    values = {name: dict.fromkeys(str(run.asked.get(name, "unknown")) for run in runs) for name in TOLD}
+    return ", ".join(f"{name} {' and '.join(distinct)}" for name, distinct in values.items())
+
+
 def trained(path: Path, part: str) -> set[str]:
     """Names, within a part of the model, of the tensors that a run trained; none, if there is none."""
     if not path.exists():
@@ -91,17 +116,26 @@ def load_part(path: Path, part: str, module: nn.Module) -> None:
     """Fill `module`, which was `part` of the model of a finished run, with what that run trained of it.
 
     Raises:
-        RecipeError: there is no such run, or it is not finished.
-        ValueError: its part is no part of `module`.
+        RecipeError: there is no such run, it is not finished, or its part is no part of `module`; nothing was filled.
     """
     progress, tensors = _read(path) if path.exists() else (Progress(), {})
     if not progress.is_finished:
         raise RecipeError(f"{path}: no finished run")
     prefix = f"{MODEL}{part}."
     weights = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    unexpected = module.load_state_dict(weights, strict=False).unexpected_keys
+    wanted = module.state_dict()
+    unexpected = [name for name in weights if name not in wanted]
     if unexpected:
-        raise ValueError(f"{path}: {', '.join(unexpected[:4])} of another model")
+        raise RecipeError(f"{path}: {', '.join(unexpected[:4])} of another model")
+    _check_shapes(path, weights, wanted)
+    module.load_state_dict(weights, strict=False)
+
+
+def _check_shapes(path: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    for name, tensor in stored.items():
+        ours, theirs = tuple(wanted[name].shape), tuple(tensor.shape)
+        if ours != theirs:
+            raise RecipeError(f"{path}: {name} is {theirs}, and {ours} in this configuration")
 
 
 def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:

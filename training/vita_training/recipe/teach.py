@@ -81,10 +81,10 @@ def load_assistant(setting: Setting, after: list[Stage]) -> Assistant:
 
 
 def training_run(setting: Setting, stages: Sequence[str]) -> str:
-    """Say in a line how weights came to be: what was taught, on what, for how long, and upon what."""
+    """Say in a line how weights came to be, as their snapshots have it: what was taught, on what, for how long."""
     runs = [snapshot.read_progress(setting.folder / name / SNAPSHOT) for name in stages]
     steps, minutes = sum(run.step for run in runs), sum(run.seconds for run in runs) / 60
-    line = f"stages {', '.join(stages)}; data {setting.data}, seed {setting.seed}: {steps} steps, {minutes:.0f} min"
+    line = f"stages {', '.join(stages)}; {snapshot.told(runs)}: {steps} steps, {minutes:.0f} min"
     begun = "" if setting.start is None else f"; from {setting.start}"
     return f"{line}{begun}; training/LOG.md"
 
