@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from vita_training.recipe import compare
-from vita_training.recipe.compare import SPEAKING
-from vita_training.recipe.stages import STAGES
+from vita_training.recipe.stages import SPEAKING, STAGES
 
 pytestmark = pytest.mark.unit
 

@@ -21,11 +21,10 @@ from pathlib import Path
 
 from vita_training.curves import draw_losses
 from vita_training.recipe.run_log import read_log
-from vita_training.recipe.stages import STAGES
+from vita_training.recipe.stages import SPEAKING, STAGES
 
 TOLERANCE = 0.1  # of the first run's loss
 END_SHARE = 0.2  # of the steps: enough to be steady where a stage has few, and late enough to be its end
-SPEAKING = ("3.1", "3.2")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from vita_training.recipe.sets import WORLD
 from vita_training.recipe.stages import STAGES
 from vita_training.recipe.start import MODULES, Start, check_start, stages_left
 from vita_training.recipe.teach import PART, Setting, load_assistant, training_run
+from vita_training.recipe.upstream import check_upstream
 from vita_training.speaking.stages import export_speech
 
 LICENCE = "Apache-2.0"
@@ -101,6 +102,7 @@ def main() -> None:
     options = _parser().parse_args()
     try:
         setting, tokenizer = _setting(options)
+        check_upstream(setting.folder, has_start=setting.start is not None)
         written = export_assistant(setting, tokenizer, options.out, options.version)
         written += export_speech(setting, tokenizer, options.out, options.version)
         if not written:

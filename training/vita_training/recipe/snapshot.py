@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vita_training.recipe.errors import RecipeError
-from vita_training.recipe.freezing import is_within
+from vita_training.recipe.freezing import digests, is_within
 
 MODEL, OPTIMIZER = "model.", "optimizer."
 TOLD = ("data", "seed", "rate", "accumulation")  # of what a run was asked for, in a manifest; steps are told as a sum
@@ -105,11 +105,21 @@ def told(runs: Sequence[Progress]) -> str:
 
 def trained(path: Path, part: str) -> set[str]:
     """Names, within a part of the model, of the tensors that a run trained; none, if there is none."""
+    return {name.removeprefix(f"{part}.") for name in names(path) if name.startswith(f"{part}.")}
+
+
+def names(path: Path) -> set[str]:
+    """Names, within the lesson's model, of the tensors that a run trained; none, if there is none."""
     if not path.exists():
         return set()
-    prefix = f"{MODEL}{part}."
     with safe_open(path, "pt") as stored:
-        return {name.removeprefix(prefix) for name in stored.keys() if name.startswith(prefix)}  # noqa: SIM118
+        return {name.removeprefix(MODEL) for name in stored.keys() if name.startswith(MODEL)}  # noqa: SIM118
+
+
+def differing(path: Path, noted: Mapping[str, str]) -> list[str]:
+    """Names of a run's tensors that are not those of the `noted` digests (freezing.py), in whatever precision."""
+    with safe_open(path, "pt") as stored:
+        return [name for name in noted if noted[name] not in _digests(cast(Tensor, stored.get_tensor(MODEL + name)))]
 
 
 def load_part(path: Path, part: str, module: nn.Module) -> None:
@@ -136,6 +146,15 @@ def _check_shapes(path: Path, stored: Mapping[str, Tensor], wanted: Mapping[str,
         ours, theirs = tuple(wanted[name].shape), tuple(tensor.shape)
         if ours != theirs:
             raise RecipeError(f"{path}: {name} is {theirs}, and {ours} in this configuration")
+
+
+def _digests(tensor: Tensor) -> Iterator[str]:
+    """A tensor's digests as it is, and as another stage may have held it."""
+    others = (torch.float32, torch.bfloat16) if tensor.is_floating_point() else ()
+    for dtype in (tensor.dtype, *others):
+        holder = nn.Module()
+        holder.register_buffer("held", tensor.to(dtype))
+        yield from digests(holder, ()).values()
 
 
 def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:

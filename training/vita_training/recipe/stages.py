@@ -167,6 +167,9 @@ STAGES = {
     )
 }
 
+# Stages without a row, by what each starts from: their lessons and numbers lie in vita_training/speaking.
+SPEAKING: Mapping[str, tuple[str, ...]] = {"3.1": (), "3.2": ("3.1",)}
+
 
 def starts_from(stage: Stage) -> list[Stage]:
     """The stages whose weights a stage starts from, in the order of the table."""

@@ -4,7 +4,11 @@
 
 Lane A learns to hear and to speak (2.1a, 3.1, 3.2), lane B to see and to answer (0.1 to 1.3, 2.1b to 2.3). Stages
 that are finished are passed over, and one that was killed goes on from its snapshot: started again, it ends with the
-same weights. `times.jsonl` says how long each took.
+same weights. It does not begin where a stage was taught with another seed or for other steps, or where one was taught
+anew and those after it were not.
+
+`times.jsonl` says how long the steps of each stage took, and those of each lane together, over all the times that they
+were started: loading, judging, and steps that a kill took back are not in it.
 """
 
 from __future__ import annotations
@@ -16,8 +20,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,12 +29,15 @@ from tqdm import tqdm
 
 from vita_training.recipe import snapshot
 from vita_training.recipe.configuration import prepare_tokenizer
+from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.loop import SNAPSHOT
-from vita_training.recipe.run_log import read_log
-from vita_training.recipe.stages import STAGES
+from vita_training.recipe.run_log import LOG, last_step
+from vita_training.recipe.sets import WORLD
+from vita_training.recipe.stages import SPEAKING, STAGES
+from vita_training.recipe.upstream import check_upstream
+from vita_training.speaking.stages import SPEAKING_SCHEDULES
 from vita_training.world import pool
 
-SPEAKING = {"3.1": (), "3.2": ("3.1",)}  # what each starts from
 LANES = {
     "A": ("2.1a", "3.1", "3.2"),
     "B": ("0.1", "0.2", "1.1", "1.2", "1.3", "2.1b", "2.2", "2.3"),
@@ -50,7 +57,6 @@ class Lane:
     name: str
     pending: list[str]
     process: subprocess.Popen[bytes] | None = None
-    began: float = 0.0  # seconds, monotonic
 
     def __post_init__(self) -> None:
         """Show the lane on a line of its own."""
@@ -70,8 +76,13 @@ class Tiny:
         """Render, then teach both lanes.
 
         Raises:
+            RecipeError: what is in the folder was asked for otherwise, or does not stand on what it was taught upon;
+                nothing was begun.
             StageFailed: a stage did not finish; the other lane was stopped, and all can be started again.
         """
+        for stage in (*STAGES, *SPEAKING):
+            snapshot.check_asked(self.folder / stage / SNAPSHOT, self._asked(stage))
+        check_upstream(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         prepare_tokenizer(self.folder)
@@ -87,7 +98,8 @@ class Tiny:
             _stop([lane.process for lane in lanes if lane.process])
             for lane in lanes:
                 lane.bar.close()
-        self._note("all", time.monotonic() - began)
+        for name, stages in LANES.items():
+            self._note(f"lane {name}", sum(map(self._seconds, stages)))
 
     def _attend(self, lane: Lane) -> None:
         """Start a lane's next stage, or look after the one that runs."""
@@ -97,21 +109,19 @@ class Tiny:
             return
         stage = lane.pending[0]
         lane.bar.set_description(f"lane {lane.name}, stage {stage}")
-        log = read_log(self.folder / stage / "log.jsonl")
-        lane.bar.update(int(log[-1]["step"]) - lane.bar.n if log else 0)
+        lane.bar.update(last_step(self.folder / stage / LOG) - lane.bar.n)
         code = lane.process.poll()
         if code is None:
             return
         lane.process = None
         if code != 0 or not self._is_finished(stage):
             raise StageFailed(f"stage {stage} ended with {code}:\n{self._output(stage).read_text()[-2000:]}")
-        self._note(stage, time.monotonic() - lane.began)
+        self._note(stage, self._seconds(stage))
         lane.pending.pop(0)
 
     def _start(self, lane: Lane) -> None:
         stage = lane.pending[0]
         (self.folder / stage).mkdir(exist_ok=True)
-        lane.began = time.monotonic()
         lane.bar.reset()
         command = [sys.executable, "-m", "vita_training.recipe", stage, "--folder", str(self.folder), "--threads", "1"]
         command += ["--seed", str(self.seed), "--share", str(self.share)]
@@ -121,6 +131,14 @@ class Tiny:
 
     def _is_finished(self, stage: str) -> bool:
         return snapshot.read_progress(self.folder / stage / SNAPSHOT).is_finished
+
+    def _asked(self, stage: str) -> Mapping[str, str | float]:
+        schedule = SPEAKING_SCHEDULES[stage] if stage in SPEAKING else STAGES[stage].schedule
+        return replace(schedule.shortened(self.share), seed=self.seed, data=WORLD).asked()
+
+    def _seconds(self, stage: str) -> float:
+        """What the stage's steps took: its snapshot keeps that over restarts."""
+        return snapshot.read_progress(self.folder / stage / SNAPSHOT).seconds
 
     def _output(self, stage: str) -> Path:
         return self.folder / stage / "output.txt"
@@ -158,7 +176,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stages' processes are stopped, whoever stops this
     try:
         Tiny(options.folder, options.seed, options.share).run()
-    except StageFailed as error:
+    except (RecipeError, StageFailed) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; started again, it goes on from here")
