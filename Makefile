@@ -38,9 +38,10 @@ down:  ## stop the stack that `make up` started
 demo: setup  ## hold a spoken conversation about a picture, show each stage's time, write the answers as WAV
 	@.venv/bin/vita demo
 
-tiny: setup  ## train the tiny model from nothing into .vita/training/tiny: about 2.5 hours on 2 cores, resumable
+tiny: setup  ## train the tiny model from nothing into .vita/training/tiny: about 2.5 hours on 2 cores, resumable; VERSION=of its components
 	.venv/bin/python -m vita_training.recipe.tiny
-	.venv/bin/python -m vita_training.recipe.export --out .vita/training/tiny/checkpoint
+	.venv/bin/python -m vita_training.recipe.export --out .vita/training/tiny/checkpoint \
+		--version $(or $(VERSION),$(shell date -u +%Y%m%d-%H%M%S))
 
 bench: setup  ## what streaming is worth on a real stack, then what the plumbing costs; alone on 2 cores, 10 minutes at most
 	.venv/bin/python -m vita_evaluation.latency.bench --own-stack --pairs 2

@@ -25,16 +25,14 @@ from vita_training.recipe.configuration import load_config, prepare_tokenizer
 from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.freezing import is_within
 from vita_training.recipe.loop import SNAPSHOT
-from vita_training.recipe.sets import WORLD
 from vita_training.recipe.stages import STAGES
 from vita_training.recipe.start import MODULES, Start, check_start, stages_left
 from vita_training.recipe.teach import PART, Setting, load_assistant, training_run
 from vita_training.recipe.upstream import check_upstream
+from vita_training.speaking.export import LICENCE, TEXT_CONTRACT
 from vita_training.speaking.stages import export_speech
 
-LICENCE = "Apache-2.0"
 TABLE = "llm.model.embed_tokens.weight"
-TEXT_CONTRACT = "en-1"  # lower-case English clauses, numbers spelled out
 
 
 def export_assistant(setting: Setting, tokenizer: Path, out: Path, version: str) -> list[Manifest]:
@@ -120,7 +118,7 @@ def _setting(options: argparse.Namespace) -> tuple[Setting, Path]:
     tokenizer: Path = options.tokenizer or prepare_tokenizer(options.folder, start)
     vocabulary = Tokenizer.from_file(tokenizer)
     config = load_config(options.config, vocabulary, start)
-    return Setting(config, vocabulary, options.folder, seed=options.seed, data=options.data, start=start), tokenizer
+    return Setting(config, vocabulary, options.folder, seed=options.seed, start=start), tokenizer
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,9 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", default="", help="of the run")
     parser.add_argument("--folder", type=Path, default=Path(".vita/training/tiny"), help="of the run")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer.json; otherwise the run's own")
-    parser.add_argument("--seed", type=int, default=0, help="of the run")
-    parser.add_argument("--data", default=WORLD, help="of the run")
-    parser.add_argument("--version", default="2")
+    parser.add_argument("--seed", type=int, default=0, help="of the run: draws what none of its stages trained")
+    parser.add_argument("--version", required=True, help="of the components: one that no other weights have")
     parser.add_argument("--out", type=Path, required=True)
     return parser
 

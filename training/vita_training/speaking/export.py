@@ -17,12 +17,14 @@ LICENCE = "Apache-2.0"
 TEXT_CONTRACT = "en-1"  # lower-case English clauses, numbers spelled out
 
 
-def codebook_id(codebook: Tensor) -> str:
-    """Name a codebook by what it holds: a decoder trained on other codes must not match."""
-    return "tiny-" + hashlib.sha256(codebook.detach().to(torch.float16).numpy().tobytes()).hexdigest()[:12]
+def codebook_id(codebook: Tensor, model: str = "tiny") -> str:
+    """Name a codebook by its model and by what it holds: a decoder trained on other codes must not match."""
+    return f"{model}-{hashlib.sha256(codebook.detach().to(torch.float16).numpy().tobytes()).hexdigest()[:12]}"
 
 
-def export_codec(codec: CodecDecoder, folder: Path, training_run: str, version: str = "1") -> Manifest:
+def export_codec(
+    codec: CodecDecoder, folder: Path, training_run: str, version: str = "1", *, model: str = "tiny"
+) -> Manifest:
     """Write a `codec_decoder`, named by its codebook, into `folder`."""
     config: CodecConfig = codec.config
     return save_component(
@@ -30,26 +32,49 @@ def export_codec(codec: CodecDecoder, folder: Path, training_run: str, version: 
         "codec_decoder",
         config,
         codec.state_dict(),
-        contract={"codebook": codebook_id(codec.embedding.weight)},
+        contract={"codebook": codebook_id(codec.embedding.weight, model)},
         licence=LICENCE,
         training_run=training_run,
+        model=model,
         version=version,
     )
 
 
 def export_decoder(
-    decoder: SpeechDecoder, codebook: str, tokenizer: Path, folder: Path, training_run: str, version: str = "1"
+    decoder: SpeechDecoder,
+    codebook: str,
+    tokenizer: Path,
+    folder: Path,
+    training_run: str,
+    version: str = "1",
+    *,
+    model: str = "tiny",
+    licence: str = LICENCE,
+    text: str = TEXT_CONTRACT,
 ) -> Manifest:
-    """Write a `speech_decoder`, tied to the codebook of that name whose codes it speaks, into `folder`."""
+    """Write a `speech_decoder` into `folder`, tied to the codebook of that name whose codes it speaks.
+
+    Args:
+        decoder: what is written.
+        codebook: the name.
+        tokenizer: its vocabulary's file.
+        folder: of the component.
+        training_run: how it came to be.
+        version: of the component.
+        model: the name of its model.
+        licence: what it may be used under; of one that was taught again, what it was.
+        text: the contract of what it is given to say, which the language model's must match.
+    """
     config: SpeechDecoderConfig = decoder.config
     return save_component(
         folder,
         "speech_decoder",
         config,
         decoder.state_dict(),
-        contract={"codebook": codebook, "text": TEXT_CONTRACT},
-        licence=LICENCE,
+        contract={"codebook": codebook, "text": text},
+        licence=licence,
         training_run=training_run,
         tokenizer=tokenizer,
+        model=model,
         version=version,
     )

@@ -31,7 +31,7 @@ from vita_training.speaking.codec import Codec, load_codec
 from vita_training.speaking.corpus import CROPS
 from vita_training.speaking.encoder_lesson import EncoderLesson
 from vita_training.speaking.examples import BATCH_LENGTH, ExampleMaker
-from vita_training.speaking.export import codebook_id, export_codec, export_decoder
+from vita_training.speaking.export import LICENCE, TEXT_CONTRACT, codebook_id, export_codec, export_decoder
 from vita_training.speaking.material import material_of, sound_of
 from vita_training.speaking.teaching import TaughtDecoder
 
@@ -126,16 +126,32 @@ def export_speech(setting: Setting, tokenizer: Path, out: Path, version: str) ->
     is_codec_kept = _is_ready(setting, CODEC_DECODER)
     if not is_codec_kept and not (has_started and not _is_finished(setting, CODEC)):
         codec = load_ready_codec(setting)
-        written.append(export_codec(codec.decoder, out / CODEC_DECODER, training_run(setting, [CODEC]), version))
+        run_name, model = training_run(setting, [CODEC]), setting.config.name
+        written.append(export_codec(codec.decoder, out / CODEC_DECODER, run_name, version, model=model))
     if not (has_started and not _is_finished(setting, SPEECH)):
-        codec, decoder = load_ready_codec(setting), load_decoder(setting)
-        run_name = training_run(setting, [CODEC, SPEECH])
-        tag = codebook_id(codec.codebook)
-        if is_codec_kept and setting.start is not None:
-            tag = setting.start.manifests[CODEC_DECODER].contract["codebook"]
-        folder = out / SPEECH_DECODER
-        written.append(export_decoder(decoder, tag, tokenizer, folder, run_name, version))
+        written.append(_export_decoder(setting, tokenizer, out / SPEECH_DECODER, version))
     return written
+
+
+def _export_decoder(setting: Setting, tokenizer: Path, folder: Path, version: str) -> Manifest:
+    """Write `speech_decoder`; its codebook, licence and contract of text are the start's where that has them."""
+    ready = setting.start.manifests if setting.start is not None else {}
+    tag = codebook_id(load_ready_codec(setting).codebook, setting.config.name)
+    if CODEC_DECODER in ready:
+        tag = ready[CODEC_DECODER].contract["codebook"]
+    contracts = [ready[name].contract for name in (SPEECH_DECODER, "llm") if name in ready]
+    texts = [contract["text"] for contract in contracts if "text" in contract]
+    return export_decoder(
+        load_decoder(setting),
+        tag,
+        tokenizer,
+        folder,
+        training_run(setting, [CODEC, SPEECH]),
+        version,
+        model=setting.config.name,
+        licence=ready[SPEECH_DECODER].licence if SPEECH_DECODER in ready else LICENCE,
+        text=texts[0] if texts else TEXT_CONTRACT,
+    )
 
 
 def _codec_lesson(setting: Setting, steps: int) -> Lesson[Any]:
