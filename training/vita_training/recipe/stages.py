@@ -1,8 +1,13 @@
 """The recipe: one row a stage. What trains (all else is frozen), on which shares of which sets, how fast and how long.
 
-1.1 to 2.2 and 3.1, 3.2 are the paper's; sizes of steps are ours where it is silent. 0.1 and 0.2 stand in for the ready
-tower and the ready language model that it starts from, and 2.3 is ours. Two rates stand in each row: `tiny`'s, found by
-trial, and the published scripts' for the full model (their batches are 512 and 256, by accumulation and `torchrun`).
+Rows are the stages that understand, 0.1 to 2.3. Those that speak, 3.1 and 3.2, have none: what they teach and their
+numbers lie in vita_training/speaking (`codec_lesson.py`, `decoder_lesson.py`; `stages.py` puts them together).
+
+1.1 to 2.2 and 3.1, 3.2 are the paper's, but without its adversarial losses in 3.1; sizes of steps are ours where it is
+silent. 0.1 and 0.2 stand in for the ready tower and the ready language model that it starts from, and 2.3 is ours. Two
+rates stand in each row: `tiny`'s, found by trial, and one for the full model. That is the published scripts' where they
+have the stage (their batches are 512 and 256, by accumulation and `torchrun`); for 0.1, 0.2 and 2.3, which they do not
+have, it is a guess that nobody has tried. Steps and batch lengths are tiny's alone.
 """
 
 from __future__ import annotations
@@ -147,8 +152,11 @@ STAGES = {
                 PROMPT: Rate(6e-4, 1e-5),
                 LLM: Rate(6e-4, 1e-5),
             },
-            # The first set is 4 % of captions and 20 % of questions, half of them spoken, and noise. Transcription goes
-            # on (ours): the adapter moves, and the vectors for transcription would no longer fit it.
+            # The paper takes 4 % of its captions and 20 % of its questions again, half of the questions spoken. The
+            # small world draws a set of its own instead (world/sources.py, speech_and_noise), other samples than those
+            # of 1.2 and 1.3: 10 % captions, 4 % noise alone, the rest conversations, half of their questions spoken.
+            # Shares of 4 % and 20 % of its sets would leave one caption in 41. Transcription goes on (ours): the
+            # adapter moves, and the vectors for transcription would no longer fit it.
             sets=(Share("speech_and_noise", 1.0), Share("transcripts", 0.25, is_transcribed=True)),
             schedule=Schedule(steps=4200),
             batch_length=1500,
