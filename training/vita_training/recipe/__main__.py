@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--accumulation", type=int, default=1, help="batches a step")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile; tiny: where it can")
     parser.add_argument("--checkpoint-gradients", action="store_true", help="slower, in less memory")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of frozen weights")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it likes")
     return parser
 
