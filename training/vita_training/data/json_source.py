@@ -1,10 +1,10 @@
 """Sets in the original's JSON format, read and written.
 
-A list of objects: `set` (whose folder holds the media), `id`, `conversations` of `{"from": "human" or "gpt",
-"value": …}`, and where there are any `image` and `video` (a name or a list), `audio` (names under the folder's
-`audio/`), `inserted_id` and `end_tag` (false: the last answer was broken off). Ours, all optional: speakers "system"
-and "tool", `broken_off` of any answer, `kind`, `said` (of each clip), `things` (of each picture) and `video_things`
-(of each frame of each video).
+A list of objects: `set` (whose folder holds the media; a list: of each picture, video or clip), `id`, `conversations`
+of `{"from": "human" or "gpt", "value": …}`, and where there are any `image` and `video` (a name or a list), `audio`
+(names under the folder's `audio/`), `inserted_id` and `end_tag` (false: the last answer was broken off). Ours, all
+optional: speakers "system" and "tool", `broken_off` of any answer, `kind`, `said` (of each clip), `things` (of each
+picture) and `video_things` (of each frame of each video).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from PIL import Image
 
 from vita15.config import SPEECH_IN_HZ
 from vita_training.data.sample import Clip, Picture, Sample, Source, Speaker, Thing, Utterance, Video
+from vita_training.recipe.errors import RecipeError
 
 FRAME_MS = 1000  # of a written video: one frame a second (docs/model.md, 1.5)
 
@@ -38,10 +39,16 @@ class JsonSource:
             folders: where the media of each `set` lie; a set that is not named has them beside the file.
 
         Raises:
-            ValueError: an object is not of this format; the message names the file, the object and the field.
+            RecipeError: the file cannot be read or is no such list, or an object is not of this format; the message
+                names the file, the object and the field.
         """
-        items = cast(list[Item], json.loads(file.read_text(encoding="utf-8")))
-        self._samples = [_sample(item, folders or {}, file) for item in items]
+        try:
+            items = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{file}: cannot be read as JSON: {error}") from error
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in cast(list[object], items)):
+            raise RecipeError(f"{file}: wants a list of objects")
+        self._samples = [_sample(item, folders or {}, file) for item in cast(list[Item], items)]
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -59,24 +66,24 @@ def write_json(source: Source, count: int, file: Path) -> None:
 
 def _sample(item: Item, folders: Mapping[str, Path], file: Path) -> Sample:
     try:
-        folder = folders.get(item["set"], file.parent)
+        sets = _names(item["set"])
+        homes = [folders.get(name, file.parent) for name in sets]
         things = [tuple(Thing(**thing) for thing in shown) for shown in item.get("things", [])]
         films = [tuple(tuple(Thing(**t) for t in frame) for frame in film) for film in item.get("video_things", [])]
-        images, videos, clips = (_names(item.get(key, [])) for key in ("image", "video", "audio"))
+        images, videos = (_placed(_names(item.get(key, [])), homes) for key in ("image", "video"))
+        clips = _placed(_names(item.get("audio", [])), [home / "audio" for home in homes])
         return Sample(
             id=str(item["id"]),
-            set=item["set"],
+            set=" + ".join(dict.fromkeys(sets)),
             conversations=_utterances(item["conversations"], end_tag=item.get("end_tag", True)),
-            pictures=tuple(Picture(folder / n, t) for n, t in zip(images, _filled(things, images), strict=True)),
-            videos=tuple(Video(folder / n, t) for n, t in zip(videos, _filled(films, videos), strict=True)),
-            audio=tuple(
-                Clip(folder / "audio" / n, s) for n, s in zip(clips, item.get("said") or [""] * len(clips), strict=True)
-            ),
+            pictures=tuple(Picture(path, t) for path, t in zip(images, _filled(things, images), strict=True)),
+            videos=tuple(Video(path, t) for path, t in zip(videos, _filled(films, videos), strict=True)),
+            audio=tuple(Clip(path, s) for path, s in zip(clips, item.get("said") or [""] * len(clips), strict=True)),
             inserted_id=item.get("inserted_id"),
             kind=item.get("kind", ""),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: sample {item.get('id', '?')!r}: {type(error).__name__} {error}") from error
+        raise RecipeError(f"{file}: sample {item.get('id', '?')!r}: {type(error).__name__} {error}") from error
 
 
 def _utterances(turns: Sequence[Item], *, end_tag: bool) -> tuple[Utterance, ...]:
@@ -95,9 +102,22 @@ def _names(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def _filled(given: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
+def _placed(names: list[str], homes: list[Path]) -> list[Path]:
+    """Where each medium lies: in the folder of its own set, or all in one.
+
+    Raises:
+        ValueError: there are several folders, and not one for each medium.
+    """
+    if len(set(homes)) == 1:
+        homes = homes[:1] * len(names)
+    if names and len(homes) != len(names):
+        raise ValueError(f"set: {len(homes)} folders for {len(names)} media")
+    return [home / name for home, name in zip(homes, names, strict=False)]
+
+
+def _filled(given: Sequence[Any], media: Sequence[Path]) -> Sequence[Any]:
     """What is known of each medium: nothing, if the key is absent."""
-    return given or [()] * len(names)
+    return given or [()] * len(media)
 
 
 def _item(sample: Sample, folder: Path) -> Item:

@@ -90,18 +90,35 @@ class AnsweringLesson:
         for name, side in sides.items():
             loss = loss + SIDE_WEIGHT * side
             figures[name] = side.item()
-        return loss, figures
+        return _held(loss, self.model), figures
 
     def judge(self) -> dict[str, float]:
-        """See `Lesson`: shares of answers that are exact, by state and by kind, and of state marks that are right."""
+        """See `Lesson`: shares of answers that are exact, by state and by kind, and of state marks that are right.
+
+        A mark that is given, before a transcript, is not judged.
+        """
         right, asked = Counter[str](), Counter[str]()
         for batch in self.development:
             for answer, is_state_right, is_right in judge_rows(self.model.assistant, batch):
-                asked.update(("state", answer.state, f"{answer.state}/{answer.kind or '-'}"))
-                right["state"] += is_state_right
+                asked.update((answer.state, f"{answer.state}/{answer.kind or '-'}"))
+                if is_state_right is not None:
+                    asked["state"] += 1
+                    right["state"] += is_state_right
                 right[answer.state] += is_right
                 right[f"{answer.state}/{answer.kind or '-'}"] += is_right
         return {name: right[name] / asked[name] for name in sorted(asked)}
+
+
+def _held(loss: Tensor, model: nn.Module) -> Tensor:
+    """The loss, held to the model by a trained weight times 0 where nothing else does.
+
+    Where the language model is frozen, a batch without pictures has nothing to teach a projector. Such a step must
+    still go backward, since the other processes of a data-parallel run wait for it.
+    """
+    if loss.requires_grad or not torch.is_grad_enabled():
+        return loss
+    trained = next(parameter for parameter in model.parameters() if parameter.requires_grad)
+    return loss + 0.0 * trained.sum()
 
 
 def state_loss(head: nn.Module, hidden: Tensor, rows: Sequence[Row]) -> Tensor:
@@ -113,19 +130,23 @@ def state_loss(head: nn.Module, hidden: Tensor, rows: Sequence[Row]) -> Tensor:
 
 
 @torch.no_grad()
-def judge_rows(assistant: Assistant, rows: Sequence[Row]) -> Iterator[tuple[Answer, bool, bool]]:
+def judge_rows(assistant: Assistant, rows: Sequence[Row]) -> Iterator[tuple[Answer, bool | None, bool]]:
     """For each answer: whether its state mark is right, and whether all that a greedy answer would say is.
+
+    None in the mark's place: it was given, not taught.
 
     Greedy generation says the expected answer exactly if every token of it is the likeliest after those before.
     """
     ids, labels = _padded(rows, assistant)
     with torch.autocast(ids.device.type, dtype=torch.bfloat16):
         logits = assistant.llm.lm_head(assistant.plain_layers(assistant.embeddings(rows, ids).rows)[0][:, :-1])
-    is_right = (logits.argmax(-1) == labels[:, 1:]) | (labels[:, 1:] == IGNORED)
+    is_given = labels[:, 1:] == IGNORED
+    is_right = (logits.argmax(-1) == labels[:, 1:]) | is_given
     for i, row in enumerate(rows):
         for answer in row.answers:
             begin, end = answer.begin - 1, answer.end - 1
-            yield answer, bool(is_right[i, begin]), bool(is_right[i, begin:end].all())
+            is_state_right = None if is_given[i, begin] else bool(is_right[i, begin])
+            yield answer, is_state_right, bool(is_right[i, begin:end].all())
 
 
 def _padded(rows: Sequence[Row], assistant: Assistant) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ class Embedded:
     rows: Tensor  # (B, T, embed)
     seen: Tensor | None = None  # (n, embed), of all that is seen and labelled
     labels: Tensor | None = None  # (n, 4)
-    heard: Tensor | None = None  # (clips, T3, embed)
+    heard: Tensor | None = None  # (clips, T, embed), T the embeddings of the longest
     counts: Tensor | None = None  # (clips,)
     said: list[str] = field(default_factory=list[str])
 
@@ -59,8 +59,8 @@ class Assistant(nn.Module):
 
     def checkpoint_gradients(self) -> None:
         """Keep less of the forward pass, and compute it again on the way back: for models that would not fit."""
-        self.llm.gradient_checkpointing_enable()
-        self.vision.tower.gradient_checkpointing_enable()
+        self.llm.activation_checkpointing_enable()
+        self.vision.tower.activation_checkpointing_enable()
 
     def layers(self, embeddings: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The language model's layers: (B, T, embed) → (B, T, hidden), and each layer's attention (B, heads, T, T)."""
@@ -125,8 +125,8 @@ def features_of(sounds: Sequence[Sound], device: torch.device) -> tuple[Tensor, 
 def draw_by_width(layers: nn.Module) -> None:
     """Draw weights anew, each matrix as strong as its width asks for.
 
-    transformers' 0.02 suits widths in the thousands; at 384 it kept the model for 3,000 steps from learning to look at
-    the thing that is meant (training/LOG.md).
+    transformers' 0.02 suits widths in the thousands; at 384 it kept the model from learning to look at the thing that
+    is meant (training/LOG.md).
     """
     for name, weight in layers.named_parameters():
         if weight.dim() == 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -13,6 +12,8 @@ from vita15.config import CONFIGS, VitaConfig, component_config
 from vita15.tokenizer import Tokenizer
 from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.start import Start
+
+Item = dict[str, Any]  # of the file, not yet checked
 
 
 def load_config(name: str, tokenizer: Tokenizer, start: Start | None = None) -> VitaConfig:
@@ -25,7 +26,8 @@ def load_config(name: str, tokenizer: Tokenizer, start: Start | None = None) -> 
         start: ready components.
 
     Raises:
-        RecipeError: the vocabulary is larger than the configuration's tables; as `Start.config`.
+        RecipeError: there is no such configuration, a file's fields are not a configuration's, or the vocabulary is
+            larger than its tables; as `Start.config`.
     """
     if start is not None and not name:
         known = start.model in CONFIGS
@@ -63,9 +65,33 @@ def can_compile() -> bool:
 
 
 def _read(path: Path) -> VitaConfig:
-    values = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
-    known = {field.name for field in dataclasses.fields(VitaConfig)}
-    if not values.keys() <= known or "name" not in values:
-        raise ValueError(f"{path}: fields {', '.join(sorted(values))}; known: {', '.join(sorted(known))}")
-    parts = {name: component_config(name, given) for name, given in values.items() if name != "name"}
-    return VitaConfig(values["name"], **cast(Any, parts))
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"--config {path}: none of {', '.join(CONFIGS)}, and no file that can be read") from error
+    except ValueError as error:
+        raise RecipeError(f"--config {path}: is no JSON: {error}") from error
+    if not isinstance(values, dict) or not isinstance(cast(Item, values).get("name"), str):
+        raise RecipeError(f"--config {path}: wants an object with a `name`, and components that differ")
+    given = cast(Item, values)
+    try:
+        parts = {name: _component(name, sizes) for name, sizes in given.items() if name != "name"}
+    except ValueError as error:
+        raise RecipeError(f"--config {path}: {error}") from error
+    return VitaConfig(given["name"], **cast(Any, parts))
+
+
+def _component(name: str, sizes: object) -> object:
+    """One component's configuration.
+
+    Raises:
+        ValueError: the component, a field or the type of a value is unknown.
+    """
+    if not isinstance(sizes, dict):
+        raise ValueError(f"{name}: wants an object of sizes")
+    usual, made = component_config(name, {}), component_config(name, cast(dict[str, object], sizes))
+    for field in cast(Item, sizes):
+        wanted, value = type(getattr(usual, field)), getattr(made, field)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ValueError(f"{name}: {field} is {value!r}, wants {wanted.__name__}")
+    return made

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 class FrozenChanged(Exception):
@@ -19,7 +20,11 @@ def is_within(name: str, parts: Iterable[str]) -> bool:
 
 
 def freeze(model: nn.Module, trained: Iterable[str]) -> None:
-    """Let only the `trained` parts learn: all else has no gradient and is in evaluation mode."""
+    """Let only the `trained` parts learn: all else has no gradient and is in evaluation mode.
+
+    A frozen layer that is to keep less of its forward pass says that it is in training mode, or transformers would keep
+    all. What is in it is not, so nothing is dropped out.
+    """
     parts = tuple(trained)
     for name, parameter in model.named_parameters():
         if not is_within(name, parts):
@@ -28,6 +33,8 @@ def freeze(model: nn.Module, trained: Iterable[str]) -> None:
     for name, module in model.named_modules():
         if name in parts:
             module.train()
+        elif isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
+            module.training = True
 
 
 def digests(model: nn.Module, trained: Iterable[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Stage 2.1a: the speech encoder learns to write down what it hears, by CTC.
 
 Letters are read from its frames (25 a second), words from pairs of them (12.5 a second); both heads are thrown away.
-Batches take turns in what a frame may see, so that the same weights serve streaming and whole clips.
+Batches take turns in what a frame may see, so that the same weights serve streaming and whole clips. Letters are those
+of English and nothing else: texts without any are refused before the stage begins.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from vita15.speech_encoder import Mode
 from vita15.tokenizer import Tokenizer
 from vita_training.data.media import Sound, hear
 from vita_training.data.pools import Mixture, Pools
+from vita_training.data.sample import Sample, Source
 from vita_training.recipe.alignment import ctc, spoken_ids
 from vita_training.recipe.assistant import Assistant, features_of
+from vita_training.recipe.errors import RecipeError
 
 LETTERS = " 'abcdefghijklmnopqrstuvwxyz"
 MODES: tuple[tuple[Mode, float], ...] = (("stream", 0.6), ("full", 0.25), ("dynamic", 0.15))
@@ -103,15 +106,35 @@ class HearingLesson:
 
     def _read(self, batch: Sequence[Sound], mode: Mode) -> list[str]:
         features, lengths = features_of(batch, self.model.assistant.device)
-        letters, _, counts = self.model(features, lengths, mode)
+        with torch.autocast(features.device.type, dtype=torch.bfloat16):
+            letters, _, counts = self.model(features, lengths, mode)
         return [read_letters(row[:n].argmax(-1).tolist()) for row, n in zip(letters, counts.tolist(), strict=True)]
 
 
 def draw_sound(mixture: Mixture, rng: random.Random) -> Sound:
     """Draw a clip of which it is known what it says."""
     _, sample = mixture.draw(rng)
-    sound = hear(sample.audio[0])
-    return sound if sound.text else Sound(sound.samples, sample.conversations[-1].value)
+    return Sound(hear(sample.audio[0]).samples, said_in(sample))
+
+
+def said_in(sample: Sample) -> str:
+    """What the clip of a sample says: its own text, or the answer to it."""
+    return sample.audio[0].text or sample.conversations[-1].value
+
+
+def check_said(source: Source) -> None:
+    """See that every sample of a set has a clip that says something in English letters.
+
+    Raises:
+        RecipeError: some have none; the message counts them and names the first.
+    """
+    samples = [source[index] for index in range(len(source))]
+    unsaid = [sample for sample in samples if not sample.audio or not letter_ids(said_in(sample))]
+    if unsaid:
+        raise RecipeError(
+            f"{len(unsaid)} of {len(samples)} samples have no clip that says something in the letters a to z, such as "
+            f"{unsaid[0].id!r} of {unsaid[0].set!r}; this stage writes no others: leave them out"
+        )
 
 
 def masked(features: Tensor) -> Tensor:

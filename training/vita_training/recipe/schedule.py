@@ -20,7 +20,7 @@ class Schedule:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     accumulation: int = 1  # batches a step, on each process
-    precision: Literal["bf16", "no"] = "bf16"  # of forward and backward; weights are always float32
+    precision: Literal["bf16", "no"] = "bf16"  # of forward and backward; trained weights are float32
     snapshot_steps: int = 200  # between snapshots: what a kill costs at most
     judge_steps: int = 0  # between judgements on development data; 0: at the end only
     seed: int = 0

@@ -17,9 +17,11 @@ from torch.nn import functional
 from vita_training.data.media import LABELS, NOTHING, Sight, see_picture, see_video
 from vita_training.data.pools import Mixture
 from vita_training.recipe.assistant import Assistant
+from vita_training.recipe.errors import RecipeError
 from vita_training.recipe.rows import DETAILED_SHARE
 
 BATCH_TILES = 48
+MOST_FRUITLESS = 300  # samples drawn in a row of which nothing is known, before a batch is given up
 NAMES = ("colour", "shape", "place", "size")  # of LABELS
 SHOWN_WEIGHT = 9.0  # added where something is shown: such cells are ten times fewer
 
@@ -46,11 +48,23 @@ class SeeingLesson:
     batch_tiles: int = BATCH_TILES
 
     def batch(self, number: int) -> list[Sight]:
-        """See `Lesson`."""
+        """See `Lesson`.
+
+        Raises:
+            RecipeError: of many samples in a row none says what its pictures show.
+        """
         rng = random.Random(f"{self.seed}/{number}")
         seen: list[Sight] = []
+        fruitless = 0
         while sum(len(sight.tiles) for sight in seen) < self.batch_tiles:
-            seen += self._draw(rng)
+            drawn = self._draw(rng)
+            seen += drawn
+            fruitless = 0 if drawn else fruitless + 1
+            if fruitless == MOST_FRUITLESS:
+                raise RecipeError(
+                    f"of {fruitless} samples in a row none says what its pictures show (`things`, `video_things`); "
+                    "without that the tower learns nothing here: begin with a ready one (--start)"
+                )
         return seen
 
     def loss(self, batch: Sequence[Sight]) -> tuple[Tensor, dict[str, float]]:
@@ -70,7 +84,8 @@ class SeeingLesson:
 
     def judge(self) -> dict[str, float]:
         """See `Lesson`."""
-        judged = [self.loss(batch)[1] for batch in self.development]
+        with torch.autocast(self.model.assistant.device.type, dtype=torch.bfloat16):
+            judged = [self.loss(batch)[1] for batch in self.development]
         return {name: sum(figures[name] for figures in judged) / len(judged) for name in (judged[0] if judged else ())}
 
     def _draw(self, rng: random.Random) -> list[Sight]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from vita_training.data.json_source import JsonSource
 from vita_training.data.sample import Source
+from vita_training.recipe.errors import RecipeError
 from vita_training.world import sources
 
 SetName = Literal["captions", "questions", "talks", "transcripts", "speech_and_noise", "turn_ends"]
@@ -19,13 +20,24 @@ OpenSet = Callable[[SetName], Source]
 
 
 def open_sets(data: str, seed: int) -> OpenSet:
-    """Return what opens the sets of `data`: `world`, a folder holding `<set>.json`, or one file that is every set."""
+    """Return what opens the sets of `data`: `world`, a folder holding `<set>.json`, or one file that is every set.
+
+    What it returns raises RecipeError where a set is missing, empty or not of the original's format.
+    """
     return partial(_world_set, seed) if data == WORLD else partial(_file_set, Path(data))
 
 
 @cache
 def _file_set(path: Path, name: SetName) -> Source:
-    return JsonSource(path / f"{name}.json" if path.is_dir() else path)
+    file = path / f"{name}.json" if path.is_dir() else path
+    if not file.is_file():
+        raise RecipeError(
+            f"{file}: no such file; --data is `{WORLD}`, a folder of <set>.json, or one file for all sets"
+        )
+    source = JsonSource(file)
+    if not len(source):
+        raise RecipeError(f"{file}: holds no samples")
+    return source
 
 
 def _world_set(seed: int, name: SetName) -> Source:

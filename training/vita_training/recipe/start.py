@@ -124,15 +124,16 @@ class Start:
         module.load_state_dict(stored, strict=False)
         return wanted.keys() - stored.keys()
 
-    def fill_assistant(self, assistant: nn.Module, stood_in_for: Iterable[Stage], dtype: torch.dtype) -> None:
-        """Fill what understands, in the place of some stages.
+    def fill_assistant(self, assistant: nn.Module, stood_in_for: Iterable[Stage]) -> None:
+        """Fill what understands, in the place of some stages; its weights keep their types.
 
         Raises:
             RecipeError: a tensor is missing that one of those stages would have trained; as `fill` otherwise.
         """
         missing: dict[str, str] = {}  # what to call it, by its name in the assistant
         for component, part in MODULES.items():
-            for name in sorted(self.fill(assistant.get_submodule(part), component, dtype)):
+            module = assistant.get_submodule(part)
+            for name in sorted(self.fill(module, component, _most_precise(module))):
                 missing[f"{part}.{name}"] = f"{component} with {name}" if component in self.manifests else component
         for stage in stood_in_for:
             for name, called in missing.items():
@@ -141,6 +142,12 @@ class Start:
                         f"{self.checkpoint}: holds no {called}, and stage {stage.name}, which makes it, "
                         "is not finished in this run's folder"
                     )
+
+
+def _most_precise(module: nn.Module) -> torch.dtype:
+    """The type to read weights in: what is trained keeps all their digits, and frozen halves take no more memory."""
+    types = {parameter.dtype for parameter in module.parameters()}
+    return torch.float32 if torch.float32 in types else types.pop()
 
 
 def stages_left(folder: Path, before: Sequence[Stage]) -> tuple[list[Stage], list[Stage]]:

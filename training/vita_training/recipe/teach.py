@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,19 +17,24 @@ from vita_training.recipe import snapshot
 from vita_training.recipe.alignment import Alignment
 from vita_training.recipe.answering import AnsweringLesson, RowMaker, TaughtAssistant
 from vita_training.recipe.assistant import Assistant
-from vita_training.recipe.hearing import HearingLesson, Listener, draw_sound
+from vita_training.recipe.errors import RecipeError
+from vita_training.recipe.freezing import is_within
+from vita_training.recipe.hearing import HearingLesson, Listener, check_said, draw_sound
 from vita_training.recipe.loop import SNAPSHOT, Lesson, run
 from vita_training.recipe.rows import Splicer
 from vita_training.recipe.schedule import Schedule
 from vita_training.recipe.seeing import LabelledTower, SeeingLesson
 from vita_training.recipe.sets import DEVELOPMENT_SEED, WORLD, open_sets
-from vita_training.recipe.stages import Stage, starts_from
+from vita_training.recipe.stages import PROMPT, TURN_END, Stage, starts_from
 from vita_training.recipe.start import Start, stages_left
 from vita_training.recipe.turn_ends import TurnEndLesson, draw_pause
 
 PART = "assistant"  # of every lesson's model
 JUDGED_BATCHES = 12  # of development data
-FULL_LENGTHS = {"seeing": 8, "answering": 6200, "hearing": 10_000, "turn ends": 10_000}  # positions: the original's
+# Of a batch, in tiles, positions or feature frames. 6,200 positions are the original's limit for one sample.
+FULL_LENGTHS = {"seeing": 8, "answering": 6200, "hearing": 10_000, "turn ends": 10_000}
+# Parts that a model may lack: the size that is then 0, and a usual one (the original's count of vectors, and ours).
+OPTIONAL = {PROMPT: ("prompt_count", 25), TURN_END: ("turn_end_hidden", 256)}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Setting:
     batch_length: int = 0  # in place of the table's; 0: as the table says
     is_compiled: bool = False
     is_checkpointed: bool = False  # gradients: slower, in less memory
-    dtype: torch.dtype = torch.float32  # of the weights
+    dtype: torch.dtype = torch.float32  # of frozen weights; those that a stage trains are float32
     start: Start | None = None  # ready components, in the place of stages that are not in the folder
 
     @property
@@ -57,24 +62,44 @@ def teach(stage: Stage, setting: Setting, schedule: Schedule) -> snapshot.Progre
     """Run a stage from where it is.
 
     Raises:
-        RecipeError: a stage that it starts from is not finished in this folder, and nothing stands in for it.
+        RecipeError: a stage that it starts from is not finished in this folder, and nothing stands in for it; as
+            `check_parts`.
     """
     return run(lesson_of(stage, setting), replace(schedule, seed=setting.seed), setting.folder / stage.name)
 
 
-def load_assistant(setting: Setting, after: list[Stage]) -> Assistant:
+def check_parts(stage: Stage, config: VitaConfig) -> None:
+    """See that a model has all that a stage trains.
+
+    Raises:
+        RecipeError: it lacks a part; the message names the size to set.
+    """
+    for part, (size, usual) in OPTIONAL.items():
+        if part in stage.trains and not getattr(config.speech_encoder, size):
+            raise RecipeError(
+                f"trains {part}, which {config.name} has not: {size} is 0; "
+                f"name a --config file whose speech_encoder has {size}, such as {usual}"
+            )
+
+
+def load_assistant(setting: Setting, after: list[Stage], trained: Iterable[str] = ()) -> Assistant:
     """The assistant as the stages in `after` left it, or as it starts; what nobody trained is drawn by the seed.
+
+    Its weights are of the setting's type, but for the `trained` parts: they are float32, or the small steps of a
+    learning rate would be rounded away.
 
     Raises:
         RecipeError: one of them is not finished, and nothing stands in for it.
     """
     torch.manual_seed(setting.seed)
     assistant = Assistant(setting.config, attention="eager" if setting.is_tiny else "sdpa")
-    for parameter in assistant.parameters():
-        parameter.data = parameter.data.to(setting.dtype)
+    parts = tuple(trained)
+    for name, parameter in assistant.named_parameters():
+        if not is_within(name, parts):
+            parameter.data = parameter.data.to(setting.dtype)
     if setting.start is not None:
         after, absent = stages_left(setting.folder, after)
-        setting.start.fill_assistant(assistant, absent, setting.dtype)
+        setting.start.fill_assistant(assistant, absent)
     for stage in after:
         snapshot.load_part(setting.folder / stage.name / SNAPSHOT, PART, assistant)
     return assistant
@@ -90,8 +115,9 @@ def training_run(setting: Setting, stages: Sequence[str]) -> str:
 
 
 def lesson_of(stage: Stage, setting: Setting) -> Lesson[Any]:
-    """Build the lesson of a stage."""
-    assistant = load_assistant(setting, starts_from(stage))
+    """Build the lesson of a stage; errors as `teach`."""
+    check_parts(stage, setting.config)
+    assistant = load_assistant(setting, starts_from(stage), stage.trains)
     if setting.is_compiled and stage.teaches == "answering":
         assistant.compile_layers()
     if setting.is_checkpointed:
@@ -128,6 +154,9 @@ def _answering(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[A
 
 
 def _hearing(stage: Stage, setting: Setting, assistant: Assistant) -> Lesson[Any]:
+    if setting.data != WORLD:
+        for share in stage.sets:
+            check_said(open_sets(setting.data, setting.seed)(share.of))
     pools = _sound_pools(stage, setting)
     model = Listener(assistant, setting.tokenizer.vocab_size)
     lesson = HearingLesson(model, _rates(stage, setting, "letters", "words"), pools, setting.tokenizer)

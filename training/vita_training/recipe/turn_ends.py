@@ -53,7 +53,8 @@ class TurnEndLesson:
         """See `Lesson`: shares of pauses judged right, of each kind, at their last frame."""
         if not self.development:
             return {}
-        asked = [self._asked(batch) for batch in self.development]
+        with torch.autocast(self.model.assistant.device.type, dtype=torch.bfloat16):
+            asked = [self._asked(batch) for batch in self.development]
         last, wanted = (torch.cat([pair[i][:, -1] for pair in asked]) for i in (0, 1))
         is_right = (last > 0) == (wanted > 0.5)
         return {name: is_right[wanted == float(name == FINISHED)].float().mean().item() for name in KINDS}
@@ -61,8 +62,7 @@ class TurnEndLesson:
     def _asked(self, batch: Sequence[Pause]) -> tuple[Tensor, Tensor]:
         """Logits over each clip's last frames, (B, ASKED_FRAMES), and what they should be."""
         speech = self.model.assistant.speech
-        if speech.turn_end is None:
-            raise ValueError("turn_end_hidden is 0: this speech encoder has no head for the end of a turn")
+        assert speech.turn_end is not None  # teach.check_parts saw to it
         features, lengths = features_of([pause.sound for pause in batch], self.model.assistant.device)
         with torch.no_grad():
             frames, counts = speech.encode_frames(features, lengths, "stream")
