@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from vita_training.recipe.loop import SNAPSHOT, run
 from vita_training.recipe.schedule import Schedule
+from vita_training.recipe.teach import Setting
 from vita_training.speaking.codec import Codec, load_codec
 from vita_training.speaking.codec_lesson import CodecLesson
 from vita_training.speaking.corpus import Crops
@@ -19,8 +20,10 @@ from vita_training.speaking.export import codebook_id, export_codec, export_deco
 from vita_training.speaking.generator_lesson import HIFIGAN, GeneratorLesson, TaughtGenerator
 from vita_training.speaking.judge import load_codec_decoder, load_speech_decoder
 from vita_training.speaking.measures import code_use, intelligibility
+from vita_training.speaking.stages import speaking_lesson
 from vita_training.speaking.teaching import TaughtDecoder
 from vita_training.speaking.variants import make_variants
+from vita_training.speaking.voice import SpokenClause
 
 from vita15.checkpoint import load_manifest
 from vita15.config import TINY, VITA_1_5
@@ -106,6 +109,24 @@ def test_the_codebook_is_laid_once_then_follows_and_the_codec_loads_as_it_was_le
     assert not torch.equal(books[2], before)
     assert not torch.equal(books[3], books[2])
     assert same(state(load_codec(tmp_path / SNAPSHOT, SMALL_CODEC)), state(lesson.model))
+
+
+def test_the_codebook_is_laid_after_a_share_of_the_steps_whatever_batches_a_step_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sound(*_: object) -> tuple[Crops, list[SpokenClause]]:
+        return Crops(buzz(), seed=0, count=1), []
+
+    monkeypatch.setattr("vita_training.speaking.stages.sound_of", sound)
+    setting = Setting(replace(TINY, codec_decoder=SMALL_CODEC), Tokenizer.from_file(TOKENIZER), tmp_path)
+    schedule = Schedule(steps=20, accumulation=3)  # a tenth of them: 2 steps, 6 batches
+    lesson = speaking_lesson("3.1", setting, schedule)
+    assert isinstance(lesson, CodecLesson)
+    laid: list[int] = []
+    monkeypatch.setattr(lesson, "_lay_codebook", lambda: laid.append(int(lesson.model.means.batches)))
+    for number in range(8):
+        lesson.loss(lesson.batch(number))
+    assert laid == [7]
 
 
 def test_the_codec_keeps_still_while_the_speech_decoder_learns(tmp_path: Path) -> None:

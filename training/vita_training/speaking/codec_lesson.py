@@ -1,8 +1,8 @@
 """Stage 3.1: the codec (encoder, codebook, decoder) learns the voice.
 
-First an autoencoder without quantisation; after `QUANTISE_AFTER` batches the codebook is laid by k-means and followed
-from then on. A share of each batch bypasses it, so that the encoder keeps a direct gradient. The losses compare
-spectra: no adversary, so a voice that is clear and somewhat hoarse.
+First an autoencoder without quantisation; after `QUANTISE_SHARE` of the steps the codebook is laid by k-means and
+followed from then on. A share of each batch bypasses it, so that the encoder keeps a direct gradient. The losses
+compare spectra: no adversary, so a voice that is clear and somewhat hoarse.
 """
 
 from __future__ import annotations
@@ -40,10 +40,17 @@ JUDGED = 40  # development clauses
 class CodecLesson:
     """Teaches crops of speech to come back through the codes. A batch is sound."""
 
-    def __init__(self, model: Codec, crops: CropSource, development: Sequence[SpokenClause], steps: int) -> None:
-        """Take a fresh codec, what to learn, clauses to judge by, and the steps of the schedule."""
+    def __init__(
+        self,
+        model: Codec,
+        crops: CropSource,
+        development: Sequence[SpokenClause],
+        steps: int,
+        accumulation: int = 1,
+    ) -> None:
+        """Take a fresh codec, what to learn, clauses to judge by, the schedule's steps and the batches of a step."""
         self.model, self._crops, self._development = model, crops, development
-        self._quantise_at = round(QUANTISE_SHARE * steps)
+        self._quantise_at = round(QUANTISE_SHARE * steps) * accumulation  # batches
 
     @property
     def rates(self) -> dict[str, float]:

@@ -46,17 +46,17 @@ def teach_speaking(name: str, setting: Setting, schedule: Schedule) -> Progress:
     Raises:
         RecipeError: what it stands on is not finished in this folder, and nothing stands in for it.
     """
-    lesson = speaking_lesson(name, setting, schedule.steps)
+    lesson = speaking_lesson(name, setting, schedule)
     return run(lesson, replace(schedule, seed=setting.seed), setting.folder / name)
 
 
-def speaking_lesson(name: str, setting: Setting, steps: int) -> Lesson[Any]:
-    """Build the lesson of stage "3.1" or "3.2", to be taught for `steps`.
+def speaking_lesson(name: str, setting: Setting, schedule: Schedule) -> Lesson[Any]:
+    """Build the lesson of stage "3.1" or "3.2", to be taught by a schedule.
 
     Raises:
         RecipeError: what it stands on is not finished in this folder, and nothing stands in for it.
     """
-    return _codec_lesson(setting, steps) if name == CODEC else _speech_lesson(setting)
+    return _codec_lesson(setting, schedule) if name == CODEC else _speech_lesson(setting)
 
 
 def load_ready_codec(setting: Setting) -> Codec:
@@ -154,12 +154,13 @@ def _export_decoder(setting: Setting, tokenizer: Path, folder: Path, version: st
     )
 
 
-def _codec_lesson(setting: Setting, steps: int) -> Lesson[Any]:
+def _codec_lesson(setting: Setting, schedule: Schedule) -> Lesson[Any]:
     crops, judged = sound_of(setting.data, setting.seed, setting.batch_length or CROPS)
     torch.manual_seed(setting.seed)
     if _is_ready(setting, CODEC_DECODER):
-        return EncoderLesson(_started_codec(setting), crops, judged, steps)
-    return codec_lesson.CodecLesson(Codec(setting.config.codec_decoder), crops, judged, steps)
+        return EncoderLesson(_started_codec(setting), crops, judged, schedule.steps)
+    codec = Codec(setting.config.codec_decoder)
+    return codec_lesson.CodecLesson(codec, crops, judged, schedule.steps, schedule.accumulation)
 
 
 def _speech_lesson(setting: Setting) -> Lesson[Any]:

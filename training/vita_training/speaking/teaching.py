@@ -49,7 +49,7 @@ def masked_softmax(
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, masked_softmax)
 
 
-class Helpers(nn.Module):
+class AuxiliaryHeads(nn.Module):
     """The weights that only training needs."""
 
     def __init__(self, hidden: int, word_count: int) -> None:
@@ -65,7 +65,7 @@ class TaughtDecoder(nn.Module):
         super().__init__()
         self.decoder = SpeechDecoder(config, ATTENTION)
         initialise(self.decoder)
-        self.helpers = Helpers(config.hidden, word_count)
+        self.helpers = AuxiliaryHeads(config.hidden, word_count)
         self.codec = codec
         last = config.layers - 1
         self._word_layer = last  # what goes into it feeds the word head
