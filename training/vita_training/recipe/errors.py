@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class RecipeError(ValueError):
-    """What was asked for cannot be taught or written; nothing was changed."""
+    """What was asked for cannot be taught or written, or what it names cannot be read; what was saved stays."""
