@@ -18,6 +18,7 @@ from pathlib import Path
 import vita_components.triton  # noqa: F401  # pyright: ignore[reportUnusedImport]  # makes KServe's messages known, for the file's schema
 from vita.recording.v1.recording_pb2 import EDGE_CLIENT
 from vita_cli.answers import Answer
+from vita_cli.house import TOOLS, House
 from vita_cli.realtime_client import RealtimeClient, connected, microphone
 from vita_cli.sounds import read_sound, trailing_silence_s
 from vita_recordings.bundle import SUFFIX, Bundle, read, write
@@ -30,6 +31,7 @@ PICTURE = (EXAMPLES / "shapes.png").read_bytes()
 SHORT_TOKENS = 12  # of an answer whose length does not matter
 WRITTEN_S = 10.0  # from a turn's end to its file
 ANSWER_S = 60.0
+UNFINISHED_PAUSE_S = 0.8  # longer than the silence behind a finished sentence, shorter than behind an unfinished one
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,29 @@ async def long_answer(scene: Scene) -> None:
     await scene.answer(0)
 
 
+async def tool(scene: Scene) -> None:
+    """A tool is called, does what is asked, and the answer is made of what it said."""
+    await scene.client.configure(tools=list(TOOLS))
+    async with microphone(scene.client) as mouth:
+        await mouth.say(sound("light"))
+        asked = await scene.answer(0)
+        for call in asked.calls:
+            await scene.client.send_tool_output(call, House().use(call))
+        await scene.client.send("response.create")
+        await scene.answer(1)
+
+
+async def unfinished(scene: Scene) -> None:
+    """A pause in a sentence, as long as ends a turn: the head on the speech encoder hears that more will come."""
+    await scene.client.configure(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
+    await scene.client.send_image(PICTURE)
+    whole = sound("what-color")
+    middle = len(whole) // 4 * 2  # "What color is …"
+    async with microphone(scene.client) as mouth:
+        await mouth.say(whole[:middle] + bytes(round(UNFINISHED_PAUSE_S * 24_000) * 2) + whole[middle:])
+        await scene.answer(0)
+
+
 # Name: what happens, and how long the answers may be, in tokens.
 SCENES: dict[str, tuple[Play, int]] = {
     "plain": (plain, SHORT_TOKENS),
@@ -138,6 +163,8 @@ SCENES: dict[str, tuple[Play, int]] = {
     "cough": (cough, 24),
     "replica-lost": (replica_lost, 24),
     "long-answer": (long_answer, 128),
+    "tool": (tool, 64),
+    "unfinished": (unfinished, SHORT_TOKENS),
 }
 
 

@@ -1,7 +1,7 @@
 """`vita demo`: starts a stack, holds one spoken conversation about a picture with it, and shows how each answer came.
 
-Everything goes through the public Realtime API with a microphone that is always on: the server decides when a question
-is over, that a cough is no question, and that a voice over an answer is one.
+What is said stands in LINES; it is held through the public Realtime API. Beside each answer, the whole conversation is
+written as one sound: the user on the left, the answers on the right.
 """
 
 from __future__ import annotations
@@ -12,77 +12,32 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from vita_runtime import logging
 from vita_runtime.launcher.installation import home
 from vita_runtime.launcher.stack import Options, default_checkpoint, running
 
-from vita_cli.realtime_client import (
-    BYTES_PER_MS,
-    Answer,
-    Microphone,
-    RealtimeClient,
-    RealtimeError,
-    connected,
-    microphone,
-)
-from vita_cli.sounds import read_sound, trailing_silence_s, write_sound
+from vita_cli.answers import BYTES_PER_MS
+from vita_cli.house import TOOLS, House
+from vita_cli.realtime_client import RealtimeError, connected, microphone
+from vita_cli.script import Actor, Line, Turn
+from vita_cli.sounds import Heard, read_sound, write_conversation, write_sound
 from vita_cli.waterfall import Stages, waterfall
 
 EXAMPLES = home() / "examples"
 PICTURE = "shapes.png"
-COUGH_AFTER_S = 1.0  # into the long answer
-INTERRUPT_AFTER_S = 4.5  # into the long answer: it lasts eight seconds and more
-PAUSE_S = 0.4  # between an answer's end and the next question, as people leave it
-BEGIN_S = 8.0  # an answer that has not begun by then never will
-END_S = 60.0  # the longest answer
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What the user says next."""
-
-    name: str  # of the sound file, and of the answer's
-    words: str
-    is_interrupting: bool = False
-
-
 LINES = (
     Line("what-color", "What color is the star?"),
     Line("where-is-it", "Where is it?"),
-    Line("describe", "Please describe the picture."),
+    Line("describe", "Please describe the picture.", is_coughed_at=True),
+    Line("count", "Please count to twenty."),
     Line("interrupt", "Stop. How many shapes are there?", is_interrupting=True),
+    Line("light", "Turn on the light in the kitchen."),
+    Line("thank-you", "Thank you."),
 )
-
-
-@dataclass(slots=True)
-class Turn:
-    """A question and what was heard in answer."""
-
-    line: Line
-    answer: Answer
-    asked_s: float  # when its last word had been said
-    heard: bytes = b""
-    cut_s: float | None = None  # when the answer was interrupted
-    wav: Path = Path()
-
-    def since_asked_ms(self, at_s: float | None) -> int | None:
-        """Return a moment as ms after the end of the question."""
-        return None if at_s is None else round((at_s - self.asked_s) * 1000)
-
-    def facts(self) -> dict[str, object]:
-        """Return what the last line of the demo says of it."""
-        return {
-            "question": self.line.words,
-            "answer": self.answer.text,
-            "wav": str(self.wav),
-            "first_audio_ms": self.since_asked_ms(self.answer.first_audio_s),
-            "audio_ms": len(self.heard) // BYTES_PER_MS,
-        }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,20 +51,29 @@ def run(args: argparse.Namespace) -> int:
     """Hold the conversation; return the exit status."""
     logging.configure("demo")
     try:
-        turns = asyncio.run(_demo(args.url, args.checkpoint, args.out))
+        facts = asyncio.run(_demo(args.url, args.checkpoint, args.out))
     except RealtimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"turns": [turn.facts() for turn in turns]}, ensure_ascii=False))
+    print(json.dumps({"turns": facts}, ensure_ascii=False))
     return 0
 
 
-async def _demo(url: str | None, checkpoint: Path, out: Path) -> list[Turn]:
-    async with _server(url, checkpoint) as server:
-        print(f"\nA conversation about {EXAMPLES.name}/{PICTURE}, aloud:\n")
-        turns = [turn async for turn in _conversation(server, out)]
+async def _demo(url: str | None, checkpoint: Path, out: Path) -> list[dict[str, object]]:
+    sounds = {name: read_sound(EXAMPLES / f"{name}.wav") for name in ("cough", *(line.name for line in LINES))}
+    turns: list[Turn] = []
+    async with _server(url, checkpoint) as server, connected(server) as client, microphone(client) as mouth:
+        print(f"\nA conversation about {EXAMPLES.name}/{PICTURE}, aloud; the assistant may use two tools:\n")
+        await client.configure(tools=list(TOOLS))
+        await client.send_image((EXAMPLES / PICTURE).read_bytes())
+        async for turn in Actor(client, mouth, sounds, House()).perform(LINES):
+            turns.append(turn)
+            write_sound(_wav(turn, out), turn.heard)
+            print(_shown(turn, out), flush=True)
     _check(turns)
-    return turns
+    write_conversation(out / "conversation.wav", *_both_sides(turns, sounds))
+    print(f"all of it: {out / 'conversation.wav'} (left: the user, right: the answers)\n")
+    return [_facts(turn, out) for turn in turns]
 
 
 @asynccontextmanager
@@ -128,81 +92,46 @@ async def _server(url: str | None, checkpoint: Path) -> AsyncIterator[str]:
             yield stack.url
 
 
-async def _conversation(server: str, out: Path) -> AsyncIterator[Turn]:
-    """Yield the turns as they end."""
-    sounds = {name: read_sound(EXAMPLES / f"{name}.wav") for name in ("cough", *(line.name for line in LINES))}
-    async with connected(server) as client, microphone(client) as mouth:
-        await client.send_image((EXAMPLES / PICTURE).read_bytes())
-        speaking: Turn | None = None  # the turn that the next line interrupts
-        for line, following in zip(LINES, (*LINES[1:], None), strict=True):
-            turn = await _ask(client, mouth, line, sounds[line.name])
-            if speaking is not None:
-                yield _heard(speaking, out)
-            if following is not None and following.is_interrupting:
-                await _cough_over(turn, client, mouth, sounds["cough"])
-                speaking = turn
-                continue
-            await _listen(turn, client)
-            speaking = None
-            yield _heard(turn, out)
+def _wav(turn: Turn, out: Path) -> Path:
+    return out / f"{turn.line.name}.wav"
 
 
-async def _ask(client: RealtimeClient, mouth: Microphone, line: Line, sound: bytes) -> Turn:
-    """Say a line and wait until its answer can be heard."""
-    count = len(client.answers)
-    asked_s = await mouth.say(sound) - trailing_silence_s(sound)
-    # A pause within the question may end a turn too early; the speech that follows then cuts that answer.
-    answer = await client.wait_for_answer(
-        lambda one: one.created_s > asked_s and (one.first_audio_s is not None or one.is_done),
-        since=count,
-        timeout_s=BEGIN_S,
-    )
-    return Turn(line, answer, asked_s)
+def _shown(turn: Turn, out: Path) -> str:
+    """What a person reads of a turn."""
+    answer = turn.answer
+    stages = Stages(*map(turn.since_asked_ms, (answer.first_text_s, answer.first_audio_s, answer.last_audio_s)))
+    lines = [f" ? {turn.line.words}"]
+    lines += [f" → {call.name} {call.arguments} → {result}" for call, result in turn.calls]
+    lines += [f" ! {answer.text}{' – interrupted' if turn.cut_s else ''}"]
+    lines += ["   (somebody coughed, and it went on)"] if turn.cough_s else []
+    return "\n".join([*lines, f"{waterfall(stages)}   {_wav(turn, out)}\n"])
 
 
-async def _cough_over(turn: Turn, client: RealtimeClient, mouth: Microphone, cough: bytes) -> None:
-    """Listen to the start of an answer and cough in it; it must go on."""
-    begun_s = turn.answer.first_audio_s or client.now()
-    await asyncio.sleep(max(0.0, begun_s + COUGH_AFTER_S - client.now()))
-    await mouth.say(cough)
-    if turn.answer.is_done and turn.answer.status != "completed":
-        raise RealtimeError("a cough stopped the answer")
-    await asyncio.sleep(max(0.0, begun_s + INTERRUPT_AFTER_S - client.now()))
-    print("   (somebody coughs: the answer goes on)")
+def _facts(turn: Turn, out: Path) -> dict[str, object]:
+    """What the last line of the demo says of a turn."""
+    return {
+        "question": turn.line.words,
+        "calls": [f"{call.name} {call.arguments}" for call, _ in turn.calls],
+        "answer": turn.answer.text,
+        "wav": str(_wav(turn, out)),
+        "first_audio_ms": turn.since_asked_ms(turn.answer.first_audio_s),
+        "audio_ms": len(turn.heard) // BYTES_PER_MS,
+    }
 
 
-async def _listen(turn: Turn, client: RealtimeClient) -> None:
-    """Wait until the answer has been sent, and then until it has been heard."""
-    index = client.answers.index(turn.answer)
-    answer = await client.wait_for_answer(lambda one: one.is_done, since=index, timeout_s=END_S)
-    begun_s = answer.first_audio_s or client.now()
-    await asyncio.sleep(max(0.0, begun_s + answer.audio_ms / 1000 - client.now()) + PAUSE_S)
+def _both_sides(turns: Sequence[Turn], sounds: dict[str, bytes]) -> tuple[list[Heard], list[Heard]]:
+    """What the user said, coughs included, and what was answered, each with its time."""
+    asked = [Heard(turn.began_s, sounds[turn.line.name]) for turn in turns]
+    coughs = [Heard(turn.cough_s, sounds["cough"]) for turn in turns if turn.cough_s is not None]
+    answers = [Heard(turn.answer.first_audio_s or 0.0, turn.heard) for turn in turns]
+    return asked + coughs, answers
 
 
-def _heard(turn: Turn, out: Path) -> Turn:
-    """Write what was heard of the answer, and show the turn."""
-    answer, sound = turn.answer, bytes(turn.answer.sound)
-    if answer.reason == "turn_detected" and answer.done_s is not None and answer.first_audio_s is not None:
-        turn.cut_s = answer.done_s
-        sound = sound[: round((turn.cut_s - answer.first_audio_s) * 1000) * BYTES_PER_MS]
-    turn.heard, turn.wav = sound, out / f"{turn.line.name}.wav"
-    write_sound(turn.wav, sound)
-    print(f" ? {turn.line.words}")
-    print(f" ! {answer.text}{' – interrupted' if turn.cut_s else ''}")
-    stages = Stages(
-        turn.since_asked_ms(answer.first_text_s),
-        turn.since_asked_ms(answer.first_audio_s),
-        turn.since_asked_ms(answer.last_audio_s),
-    )
-    print(f"{waterfall(stages)}   {turn.wav}\n", flush=True)
-    return turn
-
-
-def _check(turns: list[Turn]) -> None:
+def _check(turns: Sequence[Turn]) -> None:
     """Raise RealtimeError if an answer is missing, or the interruption did not interrupt."""
     for turn in turns:
         if not turn.heard:
             problem = turn.answer.problem or turn.answer.reason or "no sound"
             raise RealtimeError(f"no answer to {turn.line.words!r}: {problem}")
     if not any(turn.cut_s for turn in turns):
-        raise RealtimeError("the last question did not interrupt the answer before it")
+        raise RealtimeError("the interruption did not interrupt")

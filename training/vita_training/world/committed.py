@@ -47,7 +47,9 @@ EXAMPLE_QUESTIONS = {
     "what-color": "What color is the star?",
     "where-is-it": "Where is it?",
     "describe": "Please describe the picture.",
+    "count": "Please count to twenty.",
     "interrupt": "Stop. How many shapes are there?",
+    "light": "Turn on the light in the kitchen.",
     "thank-you": "Thank you.",
 }
 
