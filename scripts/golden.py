@@ -146,9 +146,8 @@ async def tool(scene: Scene) -> None:
 async def unfinished(scene: Scene) -> None:
     """A pause in a sentence, as long as ends a turn: the head on the speech encoder hears that more will come."""
     await scene.client.configure(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
-    await scene.client.send_image(PICTURE)
-    whole = sound("what-color")
-    middle = len(whole) // 4 * 2  # "What color is …"
+    whole = sound("count")
+    middle = len(whole) // 4 * 2  # "Please count …"
     async with microphone(scene.client) as mouth:
         await mouth.say(whole[:middle] + bytes(round(UNFINISHED_PAUSE_S * 24_000) * 2) + whole[middle:])
         await scene.answer(0)

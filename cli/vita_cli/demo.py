@@ -116,6 +116,8 @@ def _facts(turn: Turn, out: Path) -> dict[str, object]:
         "wav": str(_wav(turn, out)),
         "first_audio_ms": turn.since_asked_ms(turn.answer.first_audio_s),
         "audio_ms": len(turn.heard) // BYTES_PER_MS,
+        "is_coughed_at": turn.cough_s is not None,
+        "is_interrupted": turn.cut_s is not None,
     }
 
 

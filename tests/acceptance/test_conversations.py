@@ -17,7 +17,7 @@ from tests.stack import RunningStack
 pytestmark = pytest.mark.triton
 
 AT_ONCE = 8
-LEAST_RIGHT = 10  # of 20
+LEAST_RIGHT = 14  # of 20
 MAX_MEMORY_MIB = 4096
 
 
@@ -59,7 +59,7 @@ async def test_the_shipped_example_is_answered_rightly(stack: RunningStack, trai
     assert answer.audio_ms > 500
 
 
-def test_half_of_the_held_out_questions_are_answered_rightly(stack: RunningStack, trained: None) -> None:
+def test_most_held_out_questions_are_answered_rightly(stack: RunningStack, trained: None) -> None:
     questions = load_questions(HELD_OUT)
     with ask_stack(stack.url, "") as ask_one:
         answers = [(question, ask_one(question)) for question in questions]

@@ -57,6 +57,7 @@ def _setting(options: argparse.Namespace) -> Setting:
         is_compiled=options.compile if options.compile is not None else config.name == "tiny" and can_compile(),
         is_checkpointed=options.checkpoint_gradients,
         dtype=getattr(torch, options.dtype),
+        has_masters=not options.no_master_weights,
         start=start,
     )
 
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile; tiny: where it can")
     parser.add_argument("--checkpoint-gradients", action="store_true", help="slower, in less memory")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of frozen weights")
+    parser.add_argument("--no-master-weights", action="store_true", help="--dtype for trained weights, too: for trials")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it likes")
     return parser
 

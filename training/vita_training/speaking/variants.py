@@ -70,27 +70,28 @@ def make_variants(checkpoint: Path, out: Path) -> None:
     codec, speech = checkpoint / "codec_decoder", checkpoint / "speech_decoder"
     state = load_state(codec)
     other = reordered_codec(state, order)
-    tag = {"codebook": codebook_id(other["embedding.weight"])}
-    _write(codec, out / "other-codebook/codec_decoder", other, tag, "the codes in another order")
+    name, tag = "other-codebook", {"codebook": codebook_id(other["embedding.weight"])}
+    _write(codec, out / "other-codebook/codec_decoder", name, other, tag, "the codes in another order")
     spoken = reordered_decoder(load_state(speech), order)
-    _write(speech, out / "other-codebook/speech_decoder", spoken, tag, "the codes in another order")
+    _write(speech, out / "other-codebook/speech_decoder", name, spoken, tag, "the codes in another order")
     manifest = load_manifest(codec)
     config = component_config("codec_decoder", manifest.config)
     assert isinstance(config, CodecConfig)
     low, high = DULL_HZ
-    _write(codec, out / "dull/codec_decoder", dull(state, config), {}, f"{low:.0f}-{high:.0f} Hz made 24 dB quieter")
+    change = f"{low:.0f}-{high:.0f} Hz made 24 dB quieter"
+    _write(codec, out / "dull/codec_decoder", "dull", dull(state, config), {}, change)
 
 
-def make_hifigan(stage: Path, out: Path, seed: int = 0) -> None:
+def make_hifigan(stage: Path, out: Path, version: str, seed: int = 0) -> None:
     """Train the other generator on the codec that stage 3.1 left in `stage`, beside it, and write it."""
     codec = load_codec(stage / SNAPSHOT, TINY.codec_decoder)
     lesson = generator_lesson.generator_lesson(codec, choose(assistant_answers(WORLD)), seed=seed)
     run(lesson, replace(generator_lesson.SCHEDULE, seed=seed), stage.with_name(f"{CODEC}-hifigan"))
-    export_codec(lesson.model.decoder, out / "hifigan/codec_decoder", "generator_lesson.py; training/LOG.md", "2")
+    export_codec(lesson.model.decoder, out / "hifigan/codec_decoder", "generator_lesson.py; training/LOG.md", version)
 
 
-def _write(original: Path, folder: Path, state: State, tags: Mapping[str, str], change: str) -> None:
-    """Write a component that is another but for its weights."""
+def _write(original: Path, folder: Path, name: str, state: State, tags: Mapping[str, str], change: str) -> None:
+    """Write a component that is another but for its weights, under a version of its own: "2-dull"."""
     manifest = load_manifest(original)
     save_component(
         folder,
@@ -102,7 +103,7 @@ def _write(original: Path, folder: Path, state: State, tags: Mapping[str, str], 
         training_run=f"{manifest.training_run}; {change} (vita_training.speaking.variants)",
         tokenizer=tokenizer_path(original) if manifest.tokenizer else None,
         model=manifest.model,
-        version="2",
+        version=f"{manifest.version}-{name}",
     )
 
 
@@ -116,7 +117,8 @@ def main() -> None:
     make_variants(arguments.checkpoint, arguments.out)
     if arguments.run is not None:
         torch.set_num_threads(1)
-        make_hifigan(arguments.run / CODEC, arguments.out)
+        version = load_manifest(arguments.checkpoint / "codec_decoder").version
+        make_hifigan(arguments.run / CODEC, arguments.out, f"{version}-hifigan")
 
 
 if __name__ == "__main__":

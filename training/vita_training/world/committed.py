@@ -1,7 +1,7 @@
 """Makes the committed material: the held-out set of spoken questions, and the pictures and questions in examples/.
 
 `python -m vita_training.world.committed`, after `python -m vita_training.world.pool`. Pictures come from seeds that
-training never draws from, voices and wordings are those that training never meets.
+training never draws from, voices are those that training never meets, and so are the held-out set's wordings.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ KINDS = tuple(
     kind.name for topic in (colours, shapes, counts, presence, places, sizes, descriptions) for kind in topic.KINDS
 )
 EXAMPLE_THINGS = (
-    Thing("red", "circle", "on the left", 0.18, 0.5, 0.14),
-    Thing("blue", "star", "on the right", 0.82, 0.5, 0.14),
-    Thing("yellow", "triangle", "at the top", 0.5, 0.19, 0.14),
+    Thing("red", "circle", "at the bottom left", 0.18, 0.81, 0.15),
+    Thing("blue", "star", "at the top right", 0.82, 0.19, 0.15),
+    Thing("yellow", "triangle", "at the bottom right", 0.82, 0.81, 0.15),
 )
 EXAMPLE_SIZE = (448, 336)
 VOICED_S = 0.16  # of the example's cough: five frames of the detector, where eight are speech
@@ -62,6 +62,8 @@ def write_wav(path: Path, samples: NDArray[np.int16]) -> None:
 
 def make_held_out(folder: Path, recordings: Path) -> None:
     """Write spoken questions, each about a new picture, in turn of every kind."""
+    for left in (*folder.glob("*.wav"), *folder.glob("*.png")):
+        left.unlink()
     entries: list[dict[str, str]] = []
     for index, sample in enumerate(_of_each_kind(recordings)):
         clip, picture = sample.audio[0], sample.pictures[0]
@@ -92,7 +94,7 @@ def voiced(noise: NDArray[np.int16], speech: NDArray[np.int16]) -> NDArray[np.in
 
 
 def make_examples(folder: Path) -> None:
-    """Write one picture, its questions and a cough, which has the voice of the first of them."""
+    """Write one picture, its questions and a cough, which has the voice of one of them."""
     rng = random.Random(SEED + 1)
     paint(EXAMPLE_THINGS, sample_look(EXAMPLE_THINGS, EXAMPLE_SIZE, rng), rng).save(folder / "shapes.png")
     voice = Voice(*held_out.VOICES[0], 160, 50)
