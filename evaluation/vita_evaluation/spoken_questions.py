@@ -14,26 +14,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from vita_training.world.prompt import SYSTEM_PROMPT
 
 from vita_evaluation import offline
 from vita_evaluation.content import says_the_same
 from vita_evaluation.offline import Assistant, Script
 from vita_evaluation.question_set import HELD_OUT, SpokenQuestion, load_questions
 
-SYSTEM_PROMPT_PATH = Path("training/SYSTEM_PROMPT.txt")
 REQUEST_DEADLINE_S = 60
 
 Ask = Callable[[SpokenQuestion], str]
 
 
 @contextmanager
-def ask_offline(checkpoint: Path, system_prompt: str) -> Iterator[Ask]:
+def ask_offline(checkpoint: Path) -> Iterator[Ask]:
     """Ask each question of the engines, each in a new conversation; noise is written as "(noise)"."""
     assistant = Assistant(checkpoint, together=1)
 
     def script(question: SpokenQuestion) -> Script[offline.Answer]:
         pictures = [assistant.see(question.picture.read_bytes())] if question.picture else []
-        yield from offline.say("system", system_prompt)
+        yield from offline.say("system", SYSTEM_PROMPT)
         yield from offline.ask(pictures=pictures, speech=assistant.hear(offline.read_wav(question.wav)))
         return (yield from offline.answer(("speech", "noise")))
 
@@ -73,8 +73,7 @@ def main() -> None:
     parser.add_argument("--key", default="")
     parser.add_argument("--least", type=float, default=0.5)
     options = parser.parse_args()
-    prompt = SYSTEM_PROMPT_PATH.read_text(encoding="utf-8").strip()
-    asking = ask_stack(options.url, options.key) if options.url else ask_offline(options.checkpoint, prompt)
+    asking = ask_stack(options.url, options.key) if options.url else ask_offline(options.checkpoint)
     questions, right = load_questions(options.set), 0
     with asking as ask:
         for question in questions:

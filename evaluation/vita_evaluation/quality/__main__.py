@@ -55,6 +55,8 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if unknown := set(given.only) - set(FAMILIES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FAMILIES)}")
+    if given.write and (given.quick or set(given.only) != set(FAMILIES)):
+        parser.error(f"--write is for the whole table: without --quick and --only, or {PAGE} would lose the rest")
     return given
 
 

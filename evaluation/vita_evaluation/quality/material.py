@@ -58,10 +58,8 @@ class Material:
         return pool.pool_folder(self.training / pool.DEFAULT_FOLDER.name, is_held_out=True)
 
     def ensure_recordings(self) -> None:
-        """Record them, if nobody has: half a minute."""
-        try:
-            Recordings.load(self.recordings_folder)
-        except FileNotFoundError:
+        """Record them, if nobody has or the world has changed since: half a minute."""
+        if not pool.is_current(self.recordings_folder, pool.HELD_OUT_TAKES, is_held_out=True):
             made = pool.record(pool.HELD_OUT_TAKES, is_held_out=True, processes=os.cpu_count() or 1)
             made.save(self.recordings_folder)
 

@@ -7,6 +7,7 @@ training never draws from, voices are those that training never meets, and so ar
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import random
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vita15.config import SPEECH_IN_HZ
-from vita_training.data.sample import Sample, Thing
+from vita_training.data.sample import AUDIO, Sample, Thing
 from vita_training.world import held_out
 from vita_training.world.espeak import Voice
 from vita_training.world.painting import paint, sample_look
@@ -109,13 +110,11 @@ def _of_each_kind(recordings: Path) -> Iterator[Sample]:
     """Samples whose first question is spoken and of the next kind, over and over."""
     pool = load_recordings(recordings, is_held_out=True)
     source = spoken_questions(SEED, recordings=pool, is_held_out=True, subject="picture", ratio_db=math.inf)
-    index = 0
+    drawn = (source[index] for index in itertools.count())
+    spoken = (sample for sample in drawn if AUDIO in sample.conversations[0].value)
     for number in range(QUESTION_COUNT):
         wanted = KINDS[number % len(KINDS)]
-        while source[index].kind.split()[0] != wanted or "<audio>" not in source[index].conversations[0].value:
-            index += 1
-        yield source[index]
-        index += 1
+        yield next(sample for sample in spoken if sample.kind.split()[0] == wanted)
 
 
 def main() -> None:

@@ -153,15 +153,17 @@ def ensure(folder: Path = DEFAULT_FOLDER) -> None:
     """Render the pools that are not there yet, or say something else than they would say now."""
     for is_held_out, count in ((False, TAKES), (True, HELD_OUT_TAKES)):
         target = pool_folder(folder, is_held_out=is_held_out)
-        if not _is_current(target, count, is_held_out=is_held_out):
+        if not is_current(target, count, is_held_out=is_held_out):
             record(count, is_held_out=is_held_out, processes=os.cpu_count() or 1).save(target)
 
 
-def _is_current(folder: Path, count: int, *, is_held_out: bool) -> bool:
+def is_current(folder: Path, count: int, *, is_held_out: bool) -> bool:
+    """Whether a pool is there and says what it would say now, asked for the same."""
     if not (folder / _TAKES).exists():
         return False
     wanted = itertools.islice(lines(SEED, is_held_out=is_held_out), count)
-    return [line.text for line in wanted] == [take.text for take in Recordings.load(folder).takes]
+    takes = Recordings.load(folder).takes
+    return [(line.meaning, line.text) for line in wanted] == [(take.meaning, take.text) for take in takes]
 
 
 def main() -> None:
