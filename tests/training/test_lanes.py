@@ -120,7 +120,7 @@ def test_a_stages_time_is_that_of_all_sessions_and_a_lanes_that_of_its_stages(
             write_stage(tmp_path, stage, 600.0)
     monkeypatch.setattr(tiny.subprocess, "Popen", Stage)
     Tiny(tmp_path).run()
-    lanes = {"lane A": 2 * 10 + 2 * 1.5, "lane B": 7 * 10}
+    lanes = {"lane A": 3 * 10 + 2 * 1.5, "lane B": 6 * 10}
     assert times(tmp_path) == {"2.3": 1.5, "3.2": 1.5, **lanes}
 
 

@@ -30,7 +30,7 @@ LEFT, RIGHT, TOP_LEFT = (gathering_cell(thing, SIDE) for thing in THINGS)
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer(make_tokenizer(1024))
+    return Tokenizer(make_tokenizer(TINY.llm.vocab))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,58 @@ def test_words_that_fit_two_things_may_look_at_either_and_those_that_fit_none_lo
 ) -> None:
     assert looked_at(tokenizer, sight, "Yes, there is a star.") == [("star", (TOP_LEFT, RIGHT))]
     assert looked_at(tokenizer, sight, "There is no square.") == []
+
+
+def counted(tokenizer: Tokenizer, sight: Sight, answer: str) -> list[tuple[str, tuple[int, ...]]]:
+    ids = tokenizer.encode(answer)
+    assert sight.labels is not None
+    return [(tokenizer.decode([ids[i]]).strip(), cells) for i, cells in Describer(tokenizer).counted(ids, sight.labels)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("There are two stars.", [("two", (TOP_LEFT, RIGHT))]),
+        ("There is one blue shape.", [("one", (RIGHT,))]),
+        ("There are three shapes in the picture. There is a red circle.", [("three", (TOP_LEFT, LEFT, RIGHT))]),
+        ("There are no squares.", [("no", ())]),
+        ("There is nothing at the top.", [("nothing", ())]),
+        ("Yes, there is a red star.", [("Yes", (TOP_LEFT,))]),
+        ("Yes, there is something red.", [("Yes", (TOP_LEFT, LEFT))]),
+        ("No, there is no red square.", [("No", ()), ("no", ())]),
+        ("No, nothing is green.", [("No", ()), ("nothing", ())]),
+        ("No, the star is blue.", []),
+        ("One plus two is three.", []),
+        ("I will remember four.", []),
+    ],
+)
+def test_what_is_counted_is_looked_at_before_its_number(
+    tokenizer: Tokenizer, sight: Sight, answer: str, expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    assert counted(tokenizer, sight, answer) == expected
+
+
+def test_all_that_is_counted_gets_as_much_as_the_first_position() -> None:
+    looks = [(0, Look(query=5, keys=(0, 1, 2), is_count=True)), (0, Look(query=6, keys=(0,), is_count=True))]
+    even, one, none = torch.zeros(1, 6, 8, 8), torch.zeros(1, 6, 8, 8), torch.zeros(1, 6, 8, 8)
+    even[..., 5, :3] = 1 / 3
+    one[..., 5, 0] = one[..., 5, 1] = 0.5
+    none[..., 5, 1:3] = 0.5
+    for attention in (even, one, none):
+        attention[..., 6, 0] = 1.0
+    losses = [looking_loss([attention] * 4, looks).item() for attention in (even, one, none)]
+    assert abs(losses[0]) < 0.01
+    assert min(losses[1:]) > 3
+
+
+def test_where_things_move_nothing_is_counted(tokenizer: Tokenizer) -> None:
+    labels = torch.zeros(3, SIDE**2, 4, dtype=torch.long)
+    labels[:, 0] = 1
+    tiles, ids = torch.zeros(3, 3, 1, 1), tokenizer.encode("There is one shape.")
+    describer = Describer(tokenizer)
+    assert not [look for look in describer.looks(ids, 0, 9, Sight(tiles, labels.flatten(0, 1))) if look.is_count]
+    still = describer.looks(ids, 0, 9, Sight(tiles[:1], labels[0]))
+    assert [look for look in still if look.is_count] == [Look(1, (0, 9), is_count=True)]
 
 
 def test_looking_in_the_right_place_costs_nothing_and_elsewhere_much() -> None:

@@ -19,7 +19,7 @@ from vita15.splicing import IGNORED
 from vita_training.data.pools import Mixture, Pools
 from vita_training.recipe.alignment import Alignment
 from vita_training.recipe.assistant import Assistant
-from vita_training.recipe.looking import LOOKING_HEADS, looking_loss
+from vita_training.recipe.looking import COUNTING_HEADS, LOOKING_HEADS, looking_loss
 from vita_training.recipe.rows import STATES, Answer, Row, Splicer, pad
 
 SIDE_WEIGHT = 0.3  # of the losses beside the answers'
@@ -156,4 +156,6 @@ def _padded(rows: Sequence[Row], assistant: Assistant) -> tuple[Tensor, Tensor]:
 
 def _can_look(attentions: Sequence[Tensor]) -> bool:
     """Whether the model has the heads that are taught to look: the tiny one has."""
-    return all(layer < len(attentions) and head < attentions[layer].shape[1] for layer, head in LOOKING_HEADS)
+    return all(
+        layer < len(attentions) and head < attentions[layer].shape[1] for layer, head in LOOKING_HEADS + COUNTING_HEADS
+    )

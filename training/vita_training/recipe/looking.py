@@ -1,8 +1,13 @@
-"""A side lesson: where to look while saying a colour, a shape, a place or a size.
+"""A side lesson: where to look while saying a colour, a shape, a place or a size, and while counting.
 
 Each such word of an answer is about one thing, and each thing is gathered in one known cell of the picture, or of each
-frame of a video (vita_training.data.media). One head in each of two layers is taught to look there. Only the small
-world's pictures say what they show, and only the tiny model is taught by it.
+frame of a video (vita_training.data.media). One head in each of two layers is taught to look there.
+
+How many there are cannot be told from a head that looks at them alone: its weights sum to one. So others are taught to
+look evenly at all that are counted *and* at the conversation's first position, which then gets 1 of n + 1 parts: before
+a number, and before the "Yes" or "No" that says whether there is any.
+
+Only the small world's pictures say what they show, and only the tiny model is taught by it.
 """
 
 from __future__ import annotations
@@ -15,10 +20,15 @@ from torch import Tensor
 
 from vita15.tokenizer import Tokenizer
 from vita_training.data.media import LABELS, Sight
+from vita_training.world.things import SHAPES
+from vita_training.world.topics.counts import PLURALS
 
 # Layer and head that are taught, of four layers and six heads: what is asked is gathered below, what was seen is said
 # above or in the same layer.
 LOOKING_HEADS = ((2, 0), (3, 3))
+COUNTING_HEADS = ((2, 1), (3, 4))
+NUMBERS = ("no", "one", "two", "three", "four", "nothing")
+ANYTHING = ("shape", "shapes")  # is counted whatever it is
 _LEAST = 1e-5  # keeps the loss of a head that looks entirely elsewhere finite
 
 
@@ -27,7 +37,8 @@ class Look:
     """Where to look before a word is said."""
 
     query: int  # the position that is about to say the word
-    keys: tuple[int, ...]  # positions of the things that it may be about; one is enough
+    keys: tuple[int, ...]  # positions of the things that it may be about; one is enough, unless they are counted
+    is_count: bool = False  # all the same, the first position among them
 
 
 class Describer:
@@ -39,16 +50,61 @@ class Describer:
             for attribute, phrases in enumerate(LABELS)
             for index, phrase in enumerate(phrases)
         }
+        meanings |= {
+            tuple(tokenizer.encode(f" {plural}")): (LABELS.index(SHAPES), SHAPES.index(shape) + 1)
+            for shape, plural in PLURALS.items()
+        }
         # Longest first: "at the top" is another place than "at the top left".
         self._meanings = sorted(meanings.items(), key=lambda item: -len(item[0]))
         self._breaks = {tokenizer.encode(text)[0] for text in (".", ",", " and")}
+        self._comma, self._there = (
+            tokenizer.encode(",")[0],
+            {tokenizer.encode(f" {w}")[0] for w in ("there", "nothing")},
+        )
+        self._numbers = {tokenizer.encode(f" {word}")[0] for word in NUMBERS}
+        self._openings = {tokenizer.encode_answer(word)[0] for word in ("Yes", "No")}
+        self._anything = {tokenizer.encode(f" {word}")[0] for word in ANYTHING}
 
     def looks(self, ids: Sequence[int], begin: int, start: int, sight: Sight) -> list[Look]:
         """Say where to look, in what is seen from position `start` on, while the answer from `begin` on is said."""
         if sight.labels is None:
             return []
-        found = self.cells(list(ids[begin:]), sight.labels)
-        return [Look(begin + index - 1, tuple(start + cell for cell in cells)) for index, cells in found]
+        answer = list(ids[begin:])
+        found = [
+            Look(begin + index - 1, tuple(start + cell for cell in cells))
+            for index, cells in self.cells(answer, sight.labels)
+        ]
+        if _moves(sight.labels, len(sight.tiles)):
+            return found
+        return found + [
+            Look(begin + index - 1, (0, *(start + cell for cell in cells)), is_count=True)
+            for index, cells in self.counted(answer, sight.labels)
+        ]
+
+    def counted(self, answer: list[int], labels: Tensor) -> list[tuple[int, tuple[int, ...]]]:
+        """Pair the index of each number, and of a "Yes" or "No" to whether there is any, with what it counts."""
+        found: list[tuple[int, tuple[int, ...]]] = []
+        for index, token in enumerate(answer):
+            follows = answer[index + 1 : index + 3]
+            is_opening = token in self._openings and follows[:1] == [self._comma] and follows[-1] in self._there
+            if is_opening or token in self._numbers:
+                wanted, is_about_something = self._asked(answer, index + (2 if is_opening else 1))
+                if is_about_something:
+                    shown = enumerate(labels.tolist())
+                    cells = (cell for cell, label in shown if label[0] and all(label[a] == v for a, v in wanted))
+                    found.append((index, tuple(cells)))
+        return found
+
+    def _asked(self, answer: list[int], index: int) -> tuple[list[tuple[int, int]], bool]:
+        """What the words up to the next break mean, and whether they say what is counted."""
+        meanings: list[tuple[int, int]] = []
+        is_anything = False
+        while index < len(answer) and answer[index] not in self._breaks:
+            phrase, meaning = self._phrase(answer, index)
+            meanings += [meaning] if phrase else []
+            is_anything |= answer[index] in self._anything
+            index += max(1, phrase)
+        return meanings, is_anything or bool(meanings)
 
     def cells(self, answer: list[int], labels: Tensor) -> list[tuple[int, tuple[int, ...]]]:
         """Pair the index of each meaningful token with the rows of `labels` (n, 4) that show what it may speak of."""
@@ -75,19 +131,35 @@ class Describer:
 
 
 def looking_loss(attentions: Sequence[Tensor], looks: list[tuple[int, Look]]) -> Tensor:
-    """How little the taught heads look where they should: −log of the attention on the right cells, summed over heads.
+    """How little the taught heads look where they should, summed over heads; 0 is best.
+
+    −log of the attention on the right cells; of what is counted the mean of each key's −log, less what that is at best.
 
     Args:
         attentions: of each layer, (B, heads, T, T).
-        looks: with the row of the batch that each belongs to; at least one.
+        looks: with the row of the batch that each belongs to.
     """
-    most = max(len(look.keys) for _, look in looks)
-    rows, queries = torch.tensor([row for row, _ in looks]), torch.tensor([look.query for _, look in looks])
-    device = attentions[0].device
-    keys = torch.tensor([[*look.keys, *look.keys[:1] * (most - len(look.keys))] for _, look in looks]).to(device)
-    counts = torch.tensor([[1.0] * len(look.keys) + [0.0] * (most - len(look.keys)) for _, look in looks]).to(device)
     loss = attentions[0].new_zeros((), dtype=torch.float32)
-    for layer, head in LOOKING_HEADS:
-        weights = attentions[layer][rows, head, queries].float()  # (n, T)
-        loss = loss - ((weights.gather(1, keys) * counts).sum(1) + _LEAST).log().mean()
+    for heads, is_count in ((LOOKING_HEADS, False), (COUNTING_HEADS, True)):
+        taught = [(row, look) for row, look in looks if look.is_count == is_count]
+        if not taught:
+            continue
+        most = max(len(look.keys) for _, look in taught)
+        rows, queries = torch.tensor([row for row, _ in taught]), torch.tensor([look.query for _, look in taught])
+        device = attentions[0].device
+        keys = torch.tensor([[*look.keys, *look.keys[:1] * (most - len(look.keys))] for _, look in taught]).to(device)
+        lengths = torch.tensor([len(look.keys) for _, look in taught]).to(device)
+        counts = (torch.arange(most, device=device) < lengths[:, None]).float()
+        for layer, head in heads:
+            weights = attentions[layer][rows, head, queries].float().gather(1, keys)  # (n, most)
+            if is_count:
+                each = ((weights + _LEAST).log() * counts).sum(1) / lengths
+                loss = loss - (each + lengths.log()).mean()
+            else:
+                loss = loss - ((weights * counts).sum(1) + _LEAST).log().mean()
     return loss
+
+
+def _moves(labels: Tensor, tile_count: int) -> bool:
+    """Whether things are shown in several frames."""
+    return int(labels.unflatten(0, (tile_count, -1))[..., 0].any(1).sum()) > 1

@@ -157,8 +157,8 @@ STAGES = {
             # of 1.2 and 1.3: 10 % captions, 4 % noise alone, the rest conversations, half of their questions spoken.
             # Shares of 4 % and 20 % of its sets would leave one caption in 41. Transcription goes on (ours): the
             # adapter moves, and the vectors for transcription would no longer fit it.
-            sets=(Share("speech_and_noise", 1.0), Share("transcripts", 0.25, is_transcribed=True)),
-            schedule=Schedule(steps=4200),
+            sets=(Share("speech_and_noise", 1.0), Share("transcripts", 1.0, is_transcribed=True)),
+            schedule=Schedule(steps=5600),
             batch_length=1500,
             has_states=True,
         ),

@@ -2,7 +2,7 @@
 
     python -m vita_training.recipe.tiny --folder .vita/training/tiny
 
-Lane A learns to hear and to speak (2.1a, 2.3, 3.1, 3.2), lane B to see and to answer (0.1 to 1.3, 2.1b, 2.2). Stages
+Lane A learns to talk, to hear and to speak (0.2, 2.1a, 2.3, 3.1, 3.2), lane B to see and to answer (the rest). Stages
 that are finished are passed over, and one that was killed goes on from its snapshot: started again, it ends with the
 same weights. It does not begin where a stage was taught with another seed or for other steps, or where one was taught
 anew and those after it were not.
@@ -39,8 +39,8 @@ from vita_training.speaking.stages import SPEAKING_SCHEDULES
 from vita_training.world import pool
 
 LANES = {
-    "A": ("2.1a", "2.3", "3.1", "3.2"),
-    "B": ("0.1", "0.2", "1.1", "1.2", "1.3", "2.1b", "2.2"),
+    "A": ("0.2", "2.1a", "2.3", "3.1", "3.2"),
+    "B": ("0.1", "1.1", "1.2", "1.3", "2.1b", "2.2"),
 }
 POLL_S = 2.0
 GRACE_S = 20.0  # for a stage that is told to stop
