@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import vita_components.triton  # noqa: F401  # makes KServe's messages known
 from vita.recording.v1.recording_pb2 import KIND_OBSERVED, Record
 from vita_recordings.bundle import Bundle, read, write
 from vita_replay.replaying import Options, replay
