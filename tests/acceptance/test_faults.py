@@ -135,9 +135,10 @@ async def right_answer(client: RealtimeClient, remembered: list[str], expected: 
 
 async def follow_up(client: RealtimeClient) -> None:
     """Ask aloud about a new picture."""
+    picture, sound = (next(HELD_OUT.glob(f"*-see.{kind}")) for kind in ("png", "wav"))
     content: list[Event] = [
-        {"type": "input_image", "image_url": data_url((HELD_OUT / "10-see.png").read_bytes())},
-        {"type": "input_audio", "audio": base64.b64encode(read_sound(HELD_OUT / "10-see.wav")).decode()},
+        {"type": "input_image", "image_url": data_url(picture.read_bytes())},
+        {"type": "input_audio", "audio": base64.b64encode(read_sound(sound)).decode()},
     ]
     await client.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
     await client.send("response.create")
