@@ -1,8 +1,8 @@
 """Kill drills: every process of a stack is killed in the middle of turns; docs/reliability.md has the figures.
 
 Promised on an idle machine: the turn completes, or ends with a clear error within 3 s of the loss; the next turn is
-right within 10 s of the loss, or of the end of a turn that was completed in spite of it (its sound alone lasts 8 to 10 s, and
-nobody asks on before). What was measured is printed as a table.
+right within 10 s of the loss, or of the end of a turn that was completed in spite of it (its sound alone lasts 8 to
+10 s, and nobody asks on before). What was measured is printed as a table.
 """
 
 from __future__ import annotations
