@@ -12,6 +12,9 @@ from tests.orchestrator.talk import talking
 
 pytestmark = pytest.mark.unit
 
+# Time is what these two wait for: a listener who has heard nothing yet, and what is not sent or decoded meanwhile.
+REPORTS, REPORT_S = 20, 0.05
+LISTENED_S = 0.9
 LONG = " ".join(f"Sentence number {number} is spoken here." for number in range(12))
 
 
@@ -30,9 +33,9 @@ async def test_reported_playback_holds_the_decoders_back() -> None:
     async with talking(fakes, lead_ms=1000) as talk:
         await talk.ask("Speak.")
         await talk.until("answer_audio")
-        for _ in range(20):
+        for _ in range(REPORTS):
             await talk.say(report_playback=wire.ReportPlayback(response_id=talk.response_id(0), played_ms=0))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(REPORT_S)
         latest_ms = talk.all("answer_audio")[-1].event.answer_audio.start_ms
         await talk.say(interrupt=wire.Interrupt())
         await talk.until("response_done")
@@ -56,7 +59,7 @@ async def test_work_ahead_of_a_slow_listener_is_bounded() -> None:
         await talk.ask("Speak.")
         await talk.until("answer_audio")
         await talk.say(report_playback=wire.ReportPlayback(response_id=talk.response_id(0), played_ms=0))
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(LISTENED_S)
         windows = fakes.bench.calls["codec_decoder.decode"]
         await talk.say(interrupt=wire.Interrupt())
         await talk.until("response_done")

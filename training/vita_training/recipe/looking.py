@@ -57,10 +57,8 @@ class Describer:
         # Longest first: "at the top" is another place than "at the top left".
         self._meanings = sorted(meanings.items(), key=lambda item: -len(item[0]))
         self._breaks = {tokenizer.encode(text)[0] for text in (".", ",", " and")}
-        self._comma, self._there = (
-            tokenizer.encode(",")[0],
-            {tokenizer.encode(f" {w}")[0] for w in ("there", "nothing")},
-        )
+        self._comma = tokenizer.encode(",")[0]
+        self._there = {tokenizer.encode(f" {word}")[0] for word in ("there", "nothing")}
         self._numbers = {tokenizer.encode(f" {word}")[0] for word in NUMBERS}
         self._openings = {tokenizer.encode_answer(word)[0] for word in ("Yes", "No")}
         self._anything = {tokenizer.encode(f" {word}")[0] for word in ANYTHING}
