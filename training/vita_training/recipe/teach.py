@@ -50,7 +50,7 @@ class Setting:
     is_compiled: bool = False
     is_checkpointed: bool = False  # gradients: slower, in less memory
     dtype: torch.dtype = torch.float32  # of frozen weights; those that a stage trains have float32 masters
-    has_masters: bool = True  # otherwise all weights are of that type: a quarter less memory or more, for trials only
+    has_masters: bool = True  # otherwise all are of that type, in half the memory: for trials only
     start: Start | None = None  # ready components, in the place of stages that are not in the folder
 
     @property
