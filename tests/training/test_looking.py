@@ -101,7 +101,7 @@ def test_what_is_counted_is_looked_at_before_its_number(
 
 
 def test_all_that_is_counted_gets_as_much_as_the_first_position() -> None:
-    looks = [(0, Look(query=5, keys=(0, 1, 2), is_count=True)), (0, Look(query=6, keys=(0,), is_count=True))]
+    looks = [(0, Look(query=5, keys=(0, 1, 2), aim="count")), (0, Look(query=6, keys=(0,), aim="count"))]
     even, one, none = torch.zeros(1, 6, 8, 8), torch.zeros(1, 6, 8, 8), torch.zeros(1, 6, 8, 8)
     even[..., 5, :3] = 1 / 3
     one[..., 5, 0] = one[..., 5, 1] = 0.5
@@ -118,9 +118,9 @@ def test_where_things_move_nothing_is_counted(tokenizer: Tokenizer) -> None:
     labels[:, 0] = 1
     tiles, ids = torch.zeros(3, 3, 1, 1), tokenizer.encode("There is one shape.")
     describer = Describer(tokenizer)
-    assert not [look for look in describer.looks(ids, 0, 9, Sight(tiles, labels.flatten(0, 1))) if look.is_count]
+    assert not [look for look in describer.looks(ids, 0, 9, Sight(tiles, labels.flatten(0, 1))) if look.aim == "count"]
     still = describer.looks(ids, 0, 9, Sight(tiles[:1], labels[0]))
-    assert [look for look in still if look.is_count] == [Look(1, (0, 9), is_count=True)]
+    assert [look for look in still if look.aim == "count"] == [Look(1, (0, 9), aim="count")]
 
 
 def test_looking_in_the_right_place_costs_nothing_and_elsewhere_much() -> None:

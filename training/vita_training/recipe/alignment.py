@@ -8,6 +8,8 @@ guessing which thing was meant after 1,700 steps (training/LOG.md).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +17,7 @@ from torch.nn import functional
 from vita15.tokenizer import Tokenizer
 from vita_training.data.media import LABELS
 from vita_training.recipe.assistant import Embedded
+from vita_training.recipe.echo import spoken_ids
 
 EMPTY_WORDS = ("at", "on", "in", "the")  # say nothing about where a place is
 # Of the cosines, at the start. A word is told from 1,500: 8 leaves none a share over two thirds, and the loss of speech
@@ -28,7 +31,7 @@ class Alignment(nn.Module):
 
     def __init__(self, tokenizer: Tokenizer, width: int) -> None:
         super().__init__()
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         # Of each label the tokens of its classes, a phrase's meaningful words together.
         self._labels = [[self._meaningful(phrase) for phrase in kinds] for kinds in LABELS]
         self.blank = nn.Parameter(torch.randn(1, width))
@@ -41,7 +44,8 @@ class Alignment(nn.Module):
         if embedded.seen is not None and embedded.labels is not None:
             losses["sights"] = self.picture_loss(embedded.seen, embedded.labels, table)
         if embedded.heard is not None and embedded.counts is not None:
-            losses["words"] = self.speech_loss(embedded.heard, embedded.counts, embedded.said, table)
+            embedded.words = self.word_logits(embedded.heard, table)
+            losses["words"] = self.speech_loss(embedded.words, embedded.counts, embedded.said)
         return losses
 
     def picture_loss(self, embeddings: Tensor, labels: Tensor, table: Tensor) -> Tensor:
@@ -55,31 +59,32 @@ class Alignment(nn.Module):
             loss = loss + functional.cross_entropy(logits, target, weights)
         return loss
 
-    def speech_loss(self, embeddings: Tensor, counts: Tensor, said: list[str], table: Tensor) -> Tensor:
-        """CTC of what is said in each clip, nothing for noise: embeddings (B, T, width)."""
-        logits = self.sharpness["words"] * _cosines(embeddings, torch.cat([self.blank, table]))
-        targets = [[token + 1 for token in spoken_ids(self._tokenizer, text)] for text in said]
+    def word_logits(self, embeddings: Tensor, table: Tensor) -> Tensor:
+        """How like each word each embedding of speech is: (B, T, width) → (B, T, classes)."""
+        return self.sharpness["words"] * _cosines(embeddings, torch.cat([self.blank, table]))
+
+    def speech_loss(self, logits: Tensor, counts: Tensor, said: list[str]) -> Tensor:
+        """CTC of what is said in each clip, nothing for noise: logits (B, T, classes)."""
+        targets = [[token + 1 for token in spoken_ids(self.tokenizer, text)] for text in said]
         return ctc(logits, counts, targets)
 
     def _meaningful(self, phrase: str) -> list[int]:
         words = [word for word in phrase.split() if word not in EMPTY_WORDS]
-        return [token for word in words for token in self._tokenizer.encode(f" {word}")]
+        return [token for word in words for token in self.tokenizer.encode(f" {word}")]
 
 
-def ctc(logits: Tensor, lengths: Tensor, targets: list[list[int]]) -> Tensor:
-    """CTC over (B, T, classes), blank 0, a clip's loss divided by its target's length."""
+def ctc(
+    logits: Tensor, lengths: Tensor, targets: list[list[int]], *, reduction: Literal["mean", "sum"] = "mean"
+) -> Tensor:
+    """CTC over (B, T, classes), blank 0; for the mean a clip's loss is divided by its target's length."""
     return functional.ctc_loss(
         logits.float().log_softmax(-1).transpose(0, 1),
         torch.tensor([unit for target in targets for unit in target], dtype=torch.long, device=logits.device),
         lengths.cpu(),  # as a GPU's CTC wants lengths, and targets where the logits are
         torch.tensor([len(target) for target in targets]),
+        reduction=reduction,
         zero_infinity=True,
     )
-
-
-def spoken_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Tokens of the words of a text, its punctuation left out."""
-    return tokenizer.encode("".join(letter for letter in text if letter.isalnum() or letter in " '"))
 
 
 def _cosines(rows: Tensor, words: Tensor) -> Tensor:

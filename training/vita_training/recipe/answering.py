@@ -1,7 +1,8 @@
 """Stages 0.2, 1.1 to 1.3, 2.1b and 2.2: the language model answers about what it reads, sees and hears.
 
 Its loss is the cross-entropy of answers, state marks included. In stage 2.2 a head, thrown away afterwards, is asked
-for the state as well (the paper's classification). The side lessons of `alignment.py` and `looking.py` are ours.
+for the state as well (the paper's classification). The side lessons of `alignment.py`, `looking.py` and
+`listening.py` are ours.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from torch.nn import functional
 from vita15.splicing import IGNORED
 from vita_training.data.pools import Mixture, Pools
 from vita_training.recipe.alignment import Alignment
-from vita_training.recipe.assistant import Assistant
-from vita_training.recipe.looking import COUNTING_HEADS, LOOKING_HEADS, looking_loss
+from vita_training.recipe.assistant import Assistant, Embedded
+from vita_training.recipe.listening import listens
+from vita_training.recipe.looking import Look, has_heads, looking_loss
 from vita_training.recipe.rows import STATES, Answer, Row, Splicer, pad
 
 SIDE_WEIGHT = 0.3  # of the losses beside the answers'
@@ -82,15 +84,25 @@ class AnsweringLesson:
         sides: dict[str, Tensor] = {}
         if alignment is not None:
             sides = alignment(embedded, assistant.llm.model.embed_tokens.weight)
-            looks = [(i, look) for i, row in enumerate(batch) for look in row.looks]
-            if looks and _can_look(attentions):
-                sides["looks"] = looking_loss(attentions, looks)
+            if has_heads(attentions):
+                looks = [(i, look) for i, row in enumerate(batch) for look in row.looks]
+                sides |= {"looks": looking_loss(attentions, looks)} if looks else {}
+                listened = self._listens(batch, embedded)
+                sides |= {"listens": looking_loss(attentions, listened)} if listened else {}
         if self.model.states is not None:
             sides["states"] = state_loss(self.model.states, hidden, batch)
         for name, side in sides.items():
             loss = loss + SIDE_WEIGHT * side
             figures[name] = side.item()
         return _held(loss, self.model), figures
+
+    def _listens(self, batch: list[Row], embedded: Embedded) -> list[tuple[int, Look]]:
+        """Where to listen; nowhere while the language model is frozen, whose heads then learn nothing."""
+        if embedded.words is None or embedded.counts is None or self.model.alignment is None:
+            return []
+        if not self.model.assistant.llm.lm_head.weight.requires_grad:
+            return []
+        return listens(batch, embedded.words, embedded.counts, self.model.alignment.tokenizer)
 
     def judge(self) -> dict[str, float]:
         """See `Lesson`: shares of answers that are exact, by state and by kind, and of state marks that are right.
@@ -152,10 +164,3 @@ def judge_rows(assistant: Assistant, rows: Sequence[Row]) -> Iterator[tuple[Answ
 def _padded(rows: Sequence[Row], assistant: Assistant) -> tuple[Tensor, Tensor]:
     ids, labels = pad(list(rows))
     return ids.to(assistant.device), labels.to(assistant.device)
-
-
-def _can_look(attentions: Sequence[Tensor]) -> bool:
-    """Whether the model has the heads that are taught to look: the tiny one has."""
-    return all(
-        layer < len(attentions) and head < attentions[layer].shape[1] for layer, head in LOOKING_HEADS + COUNTING_HEADS
-    )

@@ -30,6 +30,7 @@ class Embedded:
     heard: Tensor | None = None  # (clips, T, embed), T the embeddings of the longest
     counts: Tensor | None = None  # (clips,)
     said: list[str] = field(default_factory=list[str])
+    words: Tensor | None = None  # (clips, T, 1 + vocab), how like each word each embedding of a clip is
 
 
 class Assistant(nn.Module):

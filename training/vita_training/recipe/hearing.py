@@ -22,8 +22,9 @@ from vita15.tokenizer import Tokenizer
 from vita_training.data.media import Sound, hear
 from vita_training.data.pools import Mixture, Pools
 from vita_training.data.sample import Sample, Source
-from vita_training.recipe.alignment import ctc, spoken_ids
+from vita_training.recipe.alignment import ctc
 from vita_training.recipe.assistant import Assistant, features_of
+from vita_training.recipe.echo import spoken_ids
 from vita_training.recipe.errors import RecipeError
 
 LETTERS = " 'abcdefghijklmnopqrstuvwxyz"

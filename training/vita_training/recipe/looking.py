@@ -1,5 +1,7 @@
 """A side lesson: where to look while saying a colour, a shape, a place or a size, and while counting.
 
+(Where to listen while writing down what is said: listening.py. The heads of both are listed here.)
+
 Each such word of an answer is about one thing, and each thing is gathered in one known cell of the picture, or of each
 frame of a video (vita_training.data.media). One head in each of two layers is taught to look there.
 
@@ -12,8 +14,9 @@ Only the small world's pictures say what they show, and only the tiny model is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,10 +26,15 @@ from vita_training.data.media import LABELS, Sight
 from vita_training.world.things import SHAPES
 from vita_training.world.topics.counts import PLURALS
 
+Aim = Literal["thing", "count", "word", "word before"]
 # Layer and head that are taught, of four layers and six heads: what is asked is gathered below, what was seen is said
 # above or in the same layer.
-LOOKING_HEADS = ((2, 0), (3, 3))
-COUNTING_HEADS = ((2, 1), (3, 4))
+HEADS: Mapping[Aim, tuple[tuple[int, int], ...]] = {
+    "thing": ((2, 0), (3, 3)),
+    "count": ((2, 1), (3, 4)),
+    "word": ((2, 2), (3, 5)),
+    "word before": ((1, 2),),
+}
 NUMBERS = ("no", "one", "two", "three", "four", "nothing")
 ANYTHING = ("shape", "shapes")  # is counted whatever it is
 _LEAST = 1e-5  # keeps the loss of a head that looks entirely elsewhere finite
@@ -38,7 +46,7 @@ class Look:
 
     query: int  # the position that is about to say the word
     keys: tuple[int, ...]  # positions of the things that it may be about; one is enough, unless they are counted
-    is_count: bool = False  # all the same, the first position among them
+    aim: Aim = "thing"  # "count": all the same, the first position among them
 
 
 class Describer:
@@ -75,7 +83,7 @@ class Describer:
         if _moves(sight.labels, len(sight.tiles)):
             return found
         return found + [
-            Look(begin + index - 1, (0, *(start + cell for cell in cells)), is_count=True)
+            Look(begin + index - 1, (0, *(start + cell for cell in cells)), aim="count")
             for index, cells in self.counted(answer, sight.labels)
         ]
 
@@ -138,8 +146,8 @@ def looking_loss(attentions: Sequence[Tensor], looks: list[tuple[int, Look]]) ->
         looks: with the row of the batch that each belongs to.
     """
     loss = attentions[0].new_zeros((), dtype=torch.float32)
-    for heads, is_count in ((LOOKING_HEADS, False), (COUNTING_HEADS, True)):
-        taught = [(row, look) for row, look in looks if look.is_count == is_count]
+    for aim, heads in HEADS.items():
+        taught = [(row, look) for row, look in looks if look.aim == aim]
         if not taught:
             continue
         most = max(len(look.keys) for _, look in taught)
@@ -150,12 +158,18 @@ def looking_loss(attentions: Sequence[Tensor], looks: list[tuple[int, Look]]) ->
         counts = (torch.arange(most, device=device) < lengths[:, None]).float()
         for layer, head in heads:
             weights = attentions[layer][rows, head, queries].float().gather(1, keys)  # (n, most)
-            if is_count:
+            if aim == "count":
                 each = ((weights + _LEAST).log() * counts).sum(1) / lengths
                 loss = loss - (each + lengths.log()).mean()
             else:
                 loss = loss - ((weights * counts).sum(1) + _LEAST).log().mean()
     return loss
+
+
+def has_heads(attentions: Sequence[Tensor]) -> bool:
+    """Whether a model has the heads that are taught: the tiny one has."""
+    taught = [place for heads in HEADS.values() for place in heads]
+    return all(layer < len(attentions) and head < attentions[layer].shape[1] for layer, head in taught)
 
 
 def _moves(labels: Tensor, tile_count: int) -> bool:

@@ -25,6 +25,7 @@ from vita15.tool_format import response_text
 from vita15.transcription import around_clip
 from vita_training.data.media import Sight, Sound, hear, see_picture, see_video
 from vita_training.data.sample import AUDIO, IMAGE, VIDEO, Clip, Picture, Sample, Utterance, Video
+from vita_training.recipe.echo import Echo, Echoes, Exchange, Word, spoken_ids
 from vita_training.recipe.looking import Describer, Look
 from vita_training.world.prompt import SYSTEM_PROMPT
 
@@ -55,6 +56,7 @@ class Row:
     prompts: list[int] = field(default_factory=list[int])  # where the vectors for transcription stand
     looks: list[Look] = field(default_factory=list[Look])
     answers: list[Answer] = field(default_factory=list[Answer])
+    echoes: list[Echo] = field(default_factory=list[Echo])
 
     def add(self, ids: list[int], *, is_learnt: bool = False) -> None:
         """Append text tokens."""
@@ -73,7 +75,7 @@ class Splicer:
 
     def __init__(self, tokenizer: Tokenizer, config: VitaConfig) -> None:
         self._tokenizer, self._template, self._config = tokenizer, ChatTemplate(tokenizer), config
-        self._describer = Describer(tokenizer)
+        self._describer, self._echoes = Describer(tokenizer), Echoes(tokenizer)
 
     def conversation(self, sample: Sample, rng: random.Random) -> Row:
         """Lay out a conversation; `rng` decides which pictures are looked at in detail."""
@@ -83,16 +85,23 @@ class Splicer:
         row.add(self._template.turn("system", system))
         answered = asked_count = 0
         kinds = sample.kind.split() if sample.kind else []
+        exchanges: list[Exchange] = []
         for index, turn in enumerate(turns):
             asked_count += turn.speaker == "human"
             if turn.speaker == "gpt":
                 asked = turns[index - 1].value if index else ""
                 state = "noise" if answered == sample.inserted_id else "speech" if AUDIO in asked else "text"
                 kind = kinds[asked_count - 1] if asked_count <= len(kinds) else ""
-                self._answer(row, turn.value, state, is_whole=not turn.is_broken_off, kind=kind)
+                begin = self._answer(row, turn.value, state, is_whole=not turn.is_broken_off, kind=kind)
+                if exchanges:
+                    row.echoes += self._echoes.answered(row.ids, begin, exchanges)
+                    exchanges[-1].words.extend(Word(row.ids[place], place) for place in range(begin, len(row.ids)))
                 answered += 1
             else:
-                self._ask(row, turn, media, rng)
+                words = self._ask(row, turn, media, rng)
+                if turn.speaker == "human":
+                    kind = kinds[asked_count - 1] if asked_count <= len(kinds) else ""
+                    exchanges.append(Exchange(kind, words))
         return row
 
     def transcription(self, sample: Sample) -> Row:
@@ -109,14 +118,16 @@ class Splicer:
         begin = len(row.ids) - 1
         said = sound.text or sample.conversations[-1].value
         row.add([*self._tokenizer.encode(said), self._tokenizer.im_end], is_learnt=True)
+        row.echoes = self._echoes.written(row.ids, begin + 1, sound.text, clip=0)
         row.answers.append(Answer(begin, len(row.ids), "speech", "transcript"))
         return row
 
-    def _ask(self, row: Row, turn: Utterance, media: _Media, rng: random.Random) -> None:
-        """Lay out a turn of the user's, or of a tool."""
+    def _ask(self, row: Row, turn: Utterance, media: _Media, rng: random.Random) -> list[Word]:
+        """Lay out a turn of the user's, or of a tool; return its words."""
+        words: list[Word] = []
         if turn.speaker == "tool":
             row.add(self._template.turn("tool", response_text(turn.value)))
-            return
+            return words
         row.add(self._template.opening("user"))
         pieces = [piece for piece in _PLACEHOLDER.split(turn.value) if piece]
         seen = [piece for piece in pieces if piece in (IMAGE, VIDEO)]
@@ -126,10 +137,15 @@ class Splicer:
         row.add(self._tokenizer.encode(AFTER_PICTURES) if seen and others else [])
         for piece in others:
             if piece == AUDIO:
-                self._put_sound(row, hear(media.next_clip()))
+                sound, clip = hear(media.next_clip()), len(row.sounds)
+                self._put_sound(row, sound)
+                words += [Word(t, place, clip) for place, t in enumerate(spoken_ids(self._tokenizer, sound.text))]
             else:
-                row.add(self._tokenizer.encode(piece))
+                ids = self._tokenizer.encode(piece)
+                words += [Word(token, len(row.ids) + place) for place, token in enumerate(ids)]
+                row.add(ids)
         row.add(self._template.closing())
+        return words
 
     def _see(self, row: Row, shown: Picture | Video, rng: random.Random) -> tuple[int, Sight]:
         config = self._config.vision_encoder
@@ -142,7 +158,8 @@ class Splicer:
     def _put_sound(self, row: Row, sound: Sound) -> None:
         row.sounds.append((row.reserve(embedding_count(frame_count(len(sound.samples)))), sound))
 
-    def _answer(self, row: Row, text: str, state: str, *, is_whole: bool, kind: str) -> None:
+    def _answer(self, row: Row, text: str, state: str, *, is_whole: bool, kind: str) -> int:
+        """Lay out an answer; return where its words begin."""
         row.add(self._template.opening("assistant"))
         begin, im_end = len(row.ids), self._tokenizer.im_end
         row.add([self._tokenizer.state_ids[state], *self._tokenizer.encode_answer(text)], is_learnt=True)
@@ -152,6 +169,7 @@ class Splicer:
             start, sight = row.sights[-1]
             row.looks += self._describer.looks(row.ids, begin, start, sight)
         row.add(self._template.closing(is_end_said=True))
+        return begin + 1
 
 
 class _Media:
