@@ -101,7 +101,11 @@ async def _ask_all(checkpoint: Path, samples: Sequence[Sample]) -> list[Asked]:
     async def one(channel: grpc.aio.Channel, sample: Sample) -> Asked:
         query = Query(sound_of(sample).tobytes(), png(sample.pictures[0]), MAX_TILES)
         async with turn:
-            return Asked(turns_of(sample)[0].answer, await ask(channel, query, is_real_time=False))
+            try:
+                answer = await ask(channel, query, is_real_time=False)
+            except grpc.aio.AioRpcError as error:  # a wrong answer, told in the note
+                answer = TimedAnswer(failure=f"{error.code().name}: {error.details()}")
+            return Asked(turns_of(sample)[0].answer, answer)
 
     with tempfile.TemporaryDirectory(prefix="vita-eval-") as folder:
         async with running(Options(state_dir=Path(folder), checkpoint=checkpoint)) as started:

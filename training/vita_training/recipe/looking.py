@@ -24,7 +24,7 @@ from torch import Tensor
 from vita15.tokenizer import Tokenizer
 from vita_training.data.media import LABELS, Sight
 from vita_training.world.things import SHAPES
-from vita_training.world.topics.counts import PLURALS
+from vita_training.world.topics.counts import COUNTED, PLURALS
 
 Aim = Literal["thing", "count", "word", "word before"]
 # Layer and head that are taught, of four layers and six heads: what is asked is gathered below, what was seen is said
@@ -35,7 +35,7 @@ HEADS: Mapping[Aim, tuple[tuple[int, int], ...]] = {
     "word": ((2, 2), (3, 5)),
     "word before": ((1, 2),),
 }
-NUMBERS = ("no", "one", "two", "three", "four", "nothing")
+NUMBERS = (*COUNTED, "nothing")
 ANYTHING = ("shape", "shapes")  # is counted whatever it is
 _LEAST = 1e-5  # keeps the loss of a head that looks entirely elsewhere finite
 

@@ -46,7 +46,7 @@ COUNT_ALL = Kind(
 )
 KINDS = (COUNT_SHAPE, COUNT_COLOUR, COUNT_ALL)
 PLURALS = {shape: f"{shape}es" if shape == "cross" else f"{shape}s" for shape in SHAPES}
-_WORDS = ("no", "one", "two", "three", "four")
+COUNTED = ("no", "one", "two", "three", "four")  # how a number of things is said
 ABSENT_SHARE = 0.2
 
 
@@ -79,4 +79,4 @@ def answers() -> Iterator[str]:
 
 
 def _say(count: int, one: str, more: str) -> str:
-    return f"There is one {one}." if count == 1 else f"There are {_WORDS[count]} {more}."
+    return f"There is one {one}." if count == 1 else f"There are {COUNTED[count]} {more}."

@@ -10,6 +10,7 @@ from vita_training.world.phrasing import Asker, Kind
 from vita_training.world.question import Question
 from vita_training.world.scene import Scene
 from vita_training.world.things import MAX_THINGS, NAMES, a, name
+from vita_training.world.topics.counts import COUNTED
 
 SEE = Kind(
     "see",
@@ -35,7 +36,6 @@ DESCRIBE = Kind(
 )
 KINDS = (SEE, DESCRIBE)
 _LAST_WORDS = "That is all I can see."
-_WORDS = ("no", "one", "two", "three", "four")
 LISTS_SAMPLED = 600  # of the 3,540 pairs and of the many longer lists that `answers` could hold
 
 
@@ -71,4 +71,4 @@ def answers() -> Iterator[str]:
 def _opening(count: int) -> str:
     if count == 1:
         return "There is one shape in the picture."
-    return f"There are {_WORDS[count]} shapes in the picture."
+    return f"There are {COUNTED[count]} shapes in the picture."
