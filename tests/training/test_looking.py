@@ -123,6 +123,34 @@ def test_where_things_move_nothing_is_counted(tokenizer: Tokenizer) -> None:
     assert [look for look in still if look.aim == "count"] == [Look(1, (0, 9), aim="count")]
 
 
+@pytest.mark.parametrize(
+    ("answer", "told", "cell"),
+    [
+        pytest.param("The red circle moved up.", [" moved", " up"], 5, id="where to"),
+        pytest.param("The circle moved to the left.", [" moved", " to", " left"], 5, id="by its shape"),
+        pytest.param("No, the star did not move.", ["No", " did", " not", " move"], 9, id="not at all"),
+        pytest.param("It is red. The star did not move.", [" did", " not", " move"], 9, id="a second sentence"),
+        pytest.param("There is no star.", [], 9, id="not there"),
+        pytest.param("The cross moved up.", [], 9, id="not what is shown"),
+    ],
+)
+def test_movement_is_told_from_the_last_frame_and_each_thing_in_it_looks_at_itself_in_the_first(
+    tokenizer: Tokenizer, answer: str, told: list[str], cell: int
+) -> None:
+    red_circle, blue_star = [1, 1, 5, 1], [2, 4, 1, 1]
+    labels = torch.zeros(3, SIDE**2, 4, dtype=torch.long)
+    for frame, circle_at in enumerate((2, 3, 5)):
+        labels[frame, circle_at], labels[frame, 9] = torch.tensor(red_circle), torch.tensor(blue_star)
+    ids = tokenizer.encode(answer)
+    looks = Describer(tokenizer).looks(ids, 0, 7, Sight(torch.zeros(3, 3, 1, 1), labels.flatten(0, 1)))
+    last = 7 + 2 * SIDE**2
+    moved = [look for look in looks if look.aim == "moved"]
+    assert [tokenizer.decode([ids[look.query + 1]]) for look in moved] == told
+    assert {look.keys for look in moved} == ({(last + cell,)} if told else set())
+    at_first = [Look(last + 5, (7 + 2,), "thing at first"), Look(last + 9, (7 + 9,), "thing at first")]
+    assert [look for look in looks if look.aim == "thing at first"] == (at_first if told else [])
+
+
 def test_looking_in_the_right_place_costs_nothing_and_elsewhere_much() -> None:
     looks = [(0, Look(query=5, keys=(1, 2)))]
     right, wrong = torch.zeros(1, 6, 8, 8), torch.zeros(1, 6, 8, 8)

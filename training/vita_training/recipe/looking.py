@@ -9,6 +9,9 @@ How many there are cannot be told from a head that looks at them alone: its weig
 look evenly at all that are counted *and* at the conversation's first position, which then gets 1 of n + 1 parts: before
 a number, and before the "Yes" or "No" that says whether there is any.
 
+Whether and where something moved is told from two places: in a video each thing in the last frame is taught to look at
+itself in the first, a layer below, and before the words for movement others look at the thing in the last frame.
+
 Only the small world's pictures say what they show, and only the tiny model is taught by it.
 """
 
@@ -26,16 +29,19 @@ from vita_training.data.media import LABELS, Sight
 from vita_training.world.things import SHAPES
 from vita_training.world.topics.counts import COUNTED, PLURALS
 
-Aim = Literal["thing", "count", "word", "word before"]
+Aim = Literal["thing", "count", "moved", "thing at first", "word", "word before"]
 # Layer and head that are taught, of four layers and six heads: what is asked is gathered below, what was seen is said
 # above or in the same layer.
 HEADS: Mapping[Aim, tuple[tuple[int, int], ...]] = {
     "thing": ((2, 0), (3, 3)),
     "count": ((2, 1), (3, 4)),
+    "moved": ((2, 4), (3, 2)),
+    "thing at first": ((1, 3),),
     "word": ((2, 2), (3, 5)),
     "word before": ((1, 2),),
 }
 NUMBERS = (*COUNTED, "nothing")
+MOVEMENTS = ("moved", "did", "not", "move", "up", "down", "to", "left", "right")
 ANYTHING = ("shape", "shapes")  # is counted whatever it is
 _LEAST = 1e-5  # keeps the loss of a head that looks entirely elsewhere finite
 
@@ -65,10 +71,12 @@ class Describer:
         # Longest first: "at the top" is another place than "at the top left".
         self._meanings = sorted(meanings.items(), key=lambda item: -len(item[0]))
         self._breaks = {tokenizer.encode(text)[0] for text in (".", ",", " and")}
+        self._stop = tokenizer.encode(".")[0]
         self._comma = tokenizer.encode(",")[0]
         self._there = {tokenizer.encode(f" {word}")[0] for word in ("there", "nothing")}
         self._numbers = {tokenizer.encode(f" {word}")[0] for word in NUMBERS}
         self._openings = {tokenizer.encode_answer(word)[0] for word in ("Yes", "No")}
+        self._movements = {tokenizer.encode(f" {word}")[0] for word in MOVEMENTS}
         self._anything = {tokenizer.encode(f" {word}")[0] for word in ANYTHING}
 
     def looks(self, ids: Sequence[int], begin: int, start: int, sight: Sight) -> list[Look]:
@@ -81,11 +89,43 @@ class Describer:
             for index, cells in self.cells(answer, sight.labels)
         ]
         if _moves(sight.labels, len(sight.tiles)):
-            return found
+            return found + self._moving(answer, begin, start, sight.labels.unflatten(0, (len(sight.tiles), -1)))
         return found + [
             Look(begin + index - 1, (0, *(start + cell for cell in cells)), aim="count")
             for index, cells in self.counted(answer, sight.labels)
         ]
+
+    def _moving(self, answer: list[int], begin: int, start: int, labels: Tensor) -> list[Look]:
+        """Where to look while saying what moved where; labels (frames, cells, 4)."""
+        first, last = labels[0].tolist(), labels[-1].tolist()
+        offset = start + (len(labels) - 1) * len(first)
+        before = {tuple(label[:2]): start + cell for cell, label in enumerate(first) if label[0]}
+        shown = [(offset + cell, label) for cell, label in enumerate(last) if label[0]]
+        found: list[Look] = []
+        for sentence in self._sentences(answer):
+            wanted = [meaning for index in sentence for meaning in self._meaning_at(answer, index)]
+            keys = tuple(position for position, label in shown if all(label[a] == value for a, value in wanted))
+            if wanted and keys and any(answer[index] in self._movements for index in sentence):
+                told = (i for i in sentence if answer[i] in self._movements or answer[i] in self._openings)
+                found += [Look(begin + index - 1, keys, "moved") for index in told]
+        if not found:
+            return []
+        back = [(position, before.get(tuple(label[:2]))) for position, label in shown]
+        return found + [Look(query, (key,), "thing at first") for query, key in back if key is not None]
+
+    def _sentences(self, answer: list[int]) -> list[list[int]]:
+        """The indices of each sentence's tokens."""
+        found: list[list[int]] = [[]]
+        for index, token in enumerate(answer):
+            if token == self._stop:
+                found.append([])
+            else:
+                found[-1].append(index)
+        return found
+
+    def _meaning_at(self, answer: list[int], index: int) -> list[tuple[int, int]]:
+        length, meaning = self._phrase(answer, index)
+        return [meaning] if length else []
 
     def counted(self, answer: list[int], labels: Tensor) -> list[tuple[int, tuple[int, ...]]]:
         """Pair the index of each number, and of a "Yes" or "No" to whether there is any, with what it counts."""
