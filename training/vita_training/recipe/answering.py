@@ -21,10 +21,11 @@ from vita_training.data.pools import Mixture, Pools
 from vita_training.recipe.alignment import Alignment
 from vita_training.recipe.assistant import Assistant, Embedded
 from vita_training.recipe.listening import listens
-from vita_training.recipe.looking import Look, has_heads, looking_loss
+from vita_training.recipe.looking import Aim, Look, has_heads, looking_loss
 from vita_training.recipe.rows import STATES, Answer, Row, Splicer, pad
 
 SIDE_WEIGHT = 0.3  # of the losses beside the answers'
+FOUND_OUT: tuple[Aim, ...] = ("count", "moved")  # words that looking in the right place does not yet tell
 FULL_SHARE = 0.15  # of the batches in which clips are heard whole; the rest are heard as when streaming
 
 
@@ -87,6 +88,9 @@ class AnsweringLesson:
             if has_heads(attentions):
                 looks = [(i, look) for i, row in enumerate(batch) for look in row.looks]
                 sides |= {"looks": looking_loss(attentions, looks)} if looks else {}
+                found = [(i, look.query) for i, look in looks if look.aim in FOUND_OUT]
+                if found:
+                    sides["found"] = self._found_loss(hidden, ids, found)
                 listened = self._listens(batch, embedded)
                 sides |= {"listens": looking_loss(attentions, listened)} if listened else {}
         if self.model.states is not None:
@@ -95,6 +99,15 @@ class AnsweringLesson:
             loss = loss + SIDE_WEIGHT * side
             figures[name] = side.item()
         return _held(loss, self.model), figures
+
+    def _found_loss(self, hidden: Tensor, ids: Tensor, places: list[tuple[int, int]]) -> Tensor:
+        """Cross-entropy of the words that are about to be said at (row, position) places, over again.
+
+        In the loss of answers a number is one word in several hundred, of which most are learnt soon.
+        """
+        rows, queries = torch.tensor(places, device=ids.device).unbind(1)
+        logits = self.model.assistant.llm.lm_head(hidden[rows, queries]).float()
+        return functional.cross_entropy(logits, ids[rows, queries + 1])
 
     def _listens(self, batch: list[Row], embedded: Embedded) -> list[tuple[int, Look]]:
         """Where to listen; nowhere while the language model is frozen, whose heads then learn nothing."""
