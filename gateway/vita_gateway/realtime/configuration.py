@@ -32,7 +32,7 @@ THRESHOLDS = (0.05, 0.95)
 MAX_PREFIX_MS = 2000
 VOICE = "vita"  # the model has one voice; other names are taken for it, since stock clients send OpenAI's
 # Silence that ends a turn behind a finished sentence, and behind an unfinished one. More than the 1.5 s that are
-# evaluated may cost the turn: a question with 3 s of silence behind it the first tiny model took for noise.
+# evaluated may cost the turn: a question with 3 s of silence behind it the tiny model takes for noise.
 EAGERNESS_SILENCE_MS = {"low": (1000, 1500), "medium": (500, 1500), "auto": (500, 1500), "high": (300, 900)}
 
 
