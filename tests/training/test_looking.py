@@ -8,6 +8,7 @@ import pytest
 import torch
 from vita_training.data.media import LABELS, Sight, gathering_cell, see_picture
 from vita_training.data.sample import IMAGE, Picture, Sample, Thing, Utterance
+from vita_training.recipe.answering import found_loss
 from vita_training.recipe.looking import Describer, Look, looking_loss
 from vita_training.recipe.rows import Splicer
 from vita_training.world.painting import paint, sample_look
@@ -200,3 +201,12 @@ def test_no_two_things_of_a_scene_share_a_cell() -> None:
         *(sample_motion(rng).frames[0] for _ in range(100)),
     ]:
         assert len({gathering_cell(thing, SIDE) for thing in things}) == len(things)
+
+
+def test_what_is_found_out_is_judged_by_the_word_behind_each_place() -> None:
+    ids = torch.tensor([[0, 1, 2], [2, 2, 1]])
+    hidden = 20.0 * torch.nn.functional.one_hot(ids.roll(-1, dims=1), 3).float()
+    head = torch.nn.Identity()
+    assert found_loss(head, hidden, ids, [(0, 0), (0, 1), (1, 1)]).item() < 0.01
+    hidden[1, 1] = 20.0 * torch.tensor([1.0, 0.0, 0.0])
+    assert found_loss(head, hidden, ids, [(0, 0), (1, 1)]).item() > 5

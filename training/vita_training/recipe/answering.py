@@ -90,7 +90,7 @@ class AnsweringLesson:
                 sides |= {"looks": looking_loss(attentions, looks)} if looks else {}
                 found = [(i, look.query) for i, look in looks if look.aim in FOUND_OUT]
                 if found:
-                    sides["found"] = self._found_loss(hidden, ids, found)
+                    sides["found"] = found_loss(assistant.llm.lm_head, hidden, ids, found)
                 listened = self._listens(batch, embedded)
                 sides |= {"listens": looking_loss(attentions, listened)} if listened else {}
         if self.model.states is not None:
@@ -99,15 +99,6 @@ class AnsweringLesson:
             loss = loss + SIDE_WEIGHT * side
             figures[name] = side.item()
         return _held(loss, self.model), figures
-
-    def _found_loss(self, hidden: Tensor, ids: Tensor, places: list[tuple[int, int]]) -> Tensor:
-        """Cross-entropy of the words that are about to be said at (row, position) places, over again.
-
-        In the loss of answers a number is one word in several hundred, of which most are learnt soon.
-        """
-        rows, queries = torch.tensor(places, device=ids.device).unbind(1)
-        logits = self.model.assistant.llm.lm_head(hidden[rows, queries]).float()
-        return functional.cross_entropy(logits, ids[rows, queries + 1])
 
     def _listens(self, batch: list[Row], embedded: Embedded) -> list[tuple[int, Look]]:
         """Where to listen; nowhere while the language model is frozen, whose heads then learn nothing."""
@@ -152,6 +143,16 @@ def state_loss(head: nn.Module, hidden: Tensor, rows: Sequence[Row]) -> Tensor:
     batch, positions, targets = (torch.tensor(column) for column in zip(*places, strict=True))
     logits = head(hidden[batch.to(hidden.device), positions.to(hidden.device)]).float()
     return functional.cross_entropy(logits, targets.to(hidden.device))
+
+
+def found_loss(head: nn.Module, hidden: Tensor, ids: Tensor, places: list[tuple[int, int]]) -> Tensor:
+    """Cross-entropy of the words that are about to be said at (row, position) places; hidden (B, T, width), ids (B, T).
+
+    It counts over again what the loss of answers holds: there a number is one word in several hundred, of which most
+    are learnt soon.
+    """
+    rows, queries = torch.tensor(places, device=ids.device).unbind(1)
+    return functional.cross_entropy(head(hidden[rows, queries]).float(), ids[rows, queries + 1])
 
 
 @torch.no_grad()
