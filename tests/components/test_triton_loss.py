@@ -19,6 +19,8 @@ from vita_orchestrator.components import QueryState, Sampling
 from vita_runtime.errors import ComponentUnavailable
 
 from tests.stack import RunningStack, running_stack
+from vita15.config import TINY
+from vita15.random_checkpoint import write_random_checkpoint
 
 pytestmark = pytest.mark.triton
 
@@ -27,9 +29,11 @@ RESTART_S = 60.0  # of a process on a machine that is busy with other things
 
 
 @pytest.fixture(scope="module")
-def mortal_stack(triton: None, scratch: Path, checkpoint: Path) -> Iterator[RunningStack]:
-    """The two parts that these tests kill."""
-    with running_stack(scratch / "mortal", checkpoint, ("llm", "codec_decoder")) as running:
+def mortal_stack(triton: None, scratch: Path) -> Iterator[RunningStack]:
+    """The two parts that these tests kill; of random weights, which talk on until they are stopped."""
+    weights = scratch / "mortal-weights"
+    write_random_checkpoint(TINY, 0, weights)
+    with running_stack(scratch / "mortal", weights, ("llm", "codec_decoder")) as running:
         yield running
 
 

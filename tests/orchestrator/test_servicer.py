@@ -59,7 +59,8 @@ class Edge:
         """The code and reason with which a stream ends."""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await self.converse(*requests)
-        details = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
+        details = dict(caught.value.trailing_metadata() or ()).get("grpc-status-details-bin")
+        assert details is not None, f"a bare {caught.value.code()}: {caught.value.details()}"
         info = ErrorInfo()
         Status.FromString(bytes(details)).details[0].Unpack(info)
         return caught.value.code(), info.reason
