@@ -3,7 +3,8 @@
 The list of all answers of a world is combinatorial ("a red star and a blue circle"), and the voice needs no more than
 each word beside each of its neighbours, often enough. So of a long list only that much is learnt, and of what is left
 over some is kept aside to judge by. Besides whole clauses it learns pieces of them and every word alone, since a long
-clause may be cut anywhere.
+clause may be cut anywhere; and what is counted up also in any order, so that it reads what comes next and where the
+end is, rather than knowing it by heart.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ MIN_WORDS = 3  # of a clause kept aside
 MIN_OCCURRENCES = 12  # among the others, of each word of a clause kept aside
 CUT_SHARE = 0.4  # of the clauses that are also learnt in two pieces, cut between words
 MIN_PIECE_WORDS = 2
+MIN_ITEMS = 4  # between commas, of a clause that is also learnt in other orders
+SHUFFLES = 2  # such orders
 
 
 @dataclass(frozen=True, slots=True)
 class Clauses:
     """Clauses in the spoken form; the three share none."""
 
-    train: tuple[str, ...]  # whole ones, pieces and single words
+    train: tuple[str, ...]  # whole ones, pieces, lists in other orders and single words
     development: tuple[str, ...]  # judged while training; of what is in `train` no more than pieces
     held_out: tuple[str, ...]  # judged at the end only; likewise
 
@@ -45,8 +48,9 @@ def choose(texts: Iterable[str], seed: int = 0) -> Clauses:
     kept = _keep_aside(said)
     chosen = _cover([clause for clause in said if clause not in set(kept)])
     pieces = [piece for clause in chosen if rng.random() < CUT_SHARE for piece in _pieces(clause, rng)]
+    shuffled = [order for clause in chosen for order in _shuffled(clause, rng)]
     alone = [word + mark for word in sorted(_counts(chosen)) for mark in (".", ",", "")]
-    train = dict.fromkeys(clause for clause in (*chosen, *pieces, *alone) if clause not in set(kept))
+    train = dict.fromkeys(clause for clause in (*chosen, *pieces, *shuffled, *alone) if clause not in set(kept))
     return Clauses(tuple(train), tuple(kept[::2]), tuple(kept[1::2]))
 
 
@@ -111,3 +115,10 @@ def _pieces(clause: str, rng: random.Random) -> list[str]:
         return []
     at = rng.randint(MIN_PIECE_WORDS, len(parts) - MIN_PIECE_WORDS)
     return [" ".join(parts[:at]), " ".join(parts[at:])]
+
+
+def _shuffled(clause: str, rng: random.Random) -> list[str]:
+    """Put what stands between a clause's commas in other orders, if it is much; what ends the clause stays its end."""
+    bare = clause.rstrip(".,?!")
+    items, end = bare.split(", "), clause[len(bare) :]
+    return [", ".join(rng.sample(items, len(items))) + end for _ in range(SHUFFLES if len(items) >= MIN_ITEMS else 0)]
